@@ -1,0 +1,53 @@
+"""A load: one publication to a target, the same whoever attempts it and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["InputIdentity", "Load", "OnReload", "input_hash_of", "load_id_of"]
+
+OnReload = Literal["stop", "replace_load"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputIdentity:
+    """One input as it was when the run began: enough to notice that it changed.
+
+    :param size: bytes; None where the kind of source has none (a table).
+    :param version: etag, or modification time in nanoseconds for a local file.
+    """
+
+    name: str
+    size: int | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a target needs to know of a load before the first row arrives."""
+
+    load_id: str
+    pipeline: str
+    window: str
+    input_hash: str
+    contract_hash: str
+    run_id: str
+    on_reload: OnReload = "stop"
+    inputs: tuple[InputIdentity, ...] = field(default=())
+
+
+def load_id_of(pipeline: str, window: str) -> str:
+    """32 hexadecimal digits: the pipeline and its window or input identity, nothing of a task."""
+    return _digest([pipeline, window])[:32]
+
+
+def input_hash_of(inputs: tuple[InputIdentity, ...]) -> str:
+    """A hash of names, sizes and versions, whatever their order."""
+    return _digest(sorted([i.name, i.size, i.version] for i in inputs))
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,43 @@
+"""A rejected record: what it was, where it stood, and every reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Reason", "Reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a record was rejected.
+
+    `code` is stable and counted in reports: `wrong_field_count`, `broken_quote`, `bad_encoding`,
+    `too_long`, `not_json`, `not_converted`, `out_of_range`, `null_not_allowed`, `duplicate_key`,
+    `rule:<kind>`. `message` never holds a value of the record.
+    """
+
+    code: str
+    column: str | None = None
+    step: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One rejected record.
+
+    :param input: the file (or table, topic partition) it came from, as shown to people.
+    :param record: its number in that input, from 1; header and blank lines are no records.
+    :param raw: its bytes as they stood in the file, after decompression; for a record that was
+        read but did not convert, its fields written again in the file's dialect.
+    :param fields: the parsed source fields (text), None where it could not be parsed.
+    :param line: physical line where it starts, from 1, where known.
+    """
+
+    input: str
+    record: int
+    raw: bytes
+    reasons: tuple[Reason, ...]
+    fields: dict[str, Any] | None = field(default=None)
+    line: int | None = None

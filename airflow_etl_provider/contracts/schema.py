@@ -1,0 +1,60 @@
+"""The columns of a dataset, in order, with their logical types."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.exceptions import SpecificationError
+
+__all__ = ["Field", "Schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column. `nullable` is False only where a declaration says so."""
+
+    name: str
+    type: LogicalType
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Columns in order; names are unique, case counts."""
+
+    fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for field in self.fields:
+            if field.name in seen:
+                raise SpecificationError(f"Two columns are named {field.name!r}.")
+            seen.add(field.name)
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __contains__(self, name: str) -> bool:
+        return any(field.name == name for field in self.fields)
+
+    def __getitem__(self, name: str) -> Field:
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits over names and types in order."""
+        lines = "\n".join(f"{field.name}\t{field.type}" for field in self.fields)
+        return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""What every kind of source offers the engine: inputs, a schema, and scans that count apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.contracts.reject import Reject
+from airflow_etl_provider.contracts.schema import Schema
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Account", "Scan", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The reader's own count of one input, made apart from the engine.
+
+    :param records: records in the input, rejected ones included, counted without the engine.
+    :param scanned: rows the engine should have seen: records minus those the reader rejected.
+    :param balanced: False when the engine's reading lost or invented records; the run then starts
+        again with `careful=True`, and a careful scan that does not balance fails the run.
+    """
+
+    records: int
+    scanned: int
+    balanced: bool
+    bytes_read: int
+
+
+class Scan(Protocol):
+    """One reading of one input, used once: relation(), read it to the end, then account()."""
+
+    @property
+    def input(self) -> InputIdentity: ...
+
+    def relation(self, connection: DuckDBPyConnection) -> str:
+        """Make the input readable on `connection`; returns the (quoted) name of a view.
+
+        The view has exactly the source's fields, in file order; `preserve_insertion_order` holds.
+        It may be read more than once (keys first, rows afterwards).
+        """
+
+    def account(self, *, rows_seen: int) -> Account:
+        """The count, once the view was read to its end and gave `rows_seen` rows."""
+
+    def rejects(self) -> Iterator[Reject]:
+        """What the reader itself rejected, in file order; after `account`."""
+
+    def record_numbers(self, rows: list[int]) -> list[int]:
+        """Record numbers (from 1) of rows of the view (from 0, ascending); after `account`."""
+
+    def raw(self, fields: dict[str, str | None]) -> bytes:
+        """One record, written again in the input's own dialect."""
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """One kind of thing that can be read, resolved and ready.
+
+    `schema` is what `scan` gives: text for delimited files, typed for Parquet.
+    `suggested` is the schema that the values themselves suggest, for a target not yet there.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[InputIdentity, ...]: ...
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def suggested(self) -> Schema: ...
+
+    def scan(self, input: InputIdentity, *, careful: bool = False) -> Scan: ...
+
+    def close(self) -> None: ...

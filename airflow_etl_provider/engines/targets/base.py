@@ -1,0 +1,136 @@
+"""What every kind of target offers the engine: a schema, and sessions that publish whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_etl_provider.contracts.load import Load
+from airflow_etl_provider.contracts.pipeline import Mode
+from airflow_etl_provider.contracts.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["LedgerEntry", "LoadSession", "Publication", "Published", "Target", "WriteSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSpec:
+    """How rows go into the table."""
+
+    mode: Mode
+    key: tuple[str, ...] = ()
+    latest_by: str | None = None
+    load_columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What the ledger row will hold besides the load: the counts so far and the quarantine."""
+
+    rows_read: int
+    rows_quarantined: int
+    rows_filtered: int
+    rows_deduplicated: int
+    quarantine: str | None = None
+    quarantine_checksum: str | None = None
+    positions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the target's driver reports.
+
+    :param rows_loaded: rows of this load that are now in the target.
+    :param rows_deduplicated: rows not written because the target holds a newer one (`latest_by`).
+    """
+
+    rows_loaded: int
+    rows_deduplicated: int = 0
+    rows_deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """The proof of one published load, as the target holds it."""
+
+    load_id: str
+    pipeline: str
+    window: str
+    target: str
+    mode: str
+    epoch: int
+    input_hash: str
+    contract_hash: str
+    run_id: str
+    published_at: str
+    rows_read: int
+    rows_loaded: int
+    rows_quarantined: int
+    rows_filtered: int
+    rows_deduplicated: int
+    rows_deleted: int = 0
+    quarantine: str | None = None
+    quarantine_checksum: str | None = None
+    positions: dict[str, Any] = field(default_factory=dict)
+
+
+class LoadSession(Protocol):
+    """One attempt at one load. `write` once, then `publish` or `abort`; a context manager that aborts."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def already_loaded(self) -> LedgerEntry | None:
+        """The entry of the same load with the same input and contract, if it is published."""
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """What `write` takes: the target's own physical types, columns in the order of `schema`."""
+
+    def write(self, batches: pa.RecordBatchReader) -> int:
+        """Take all batches, invisibly to others; returns the rows the driver says it took."""
+
+    def publish(self, publication: Publication) -> Published:
+        """Make rows and ledger row visible in one step.
+
+        :raises FencedError: a newer attempt began; nothing is published.
+        """
+
+    def abort(self) -> None:
+        """Leave the target as it was; may be called at any time, from any state, twice."""
+
+    def __enter__(self) -> LoadSession: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Target(Protocol):
+    """One kind of thing that can be written."""
+
+    @property
+    def name(self) -> str:
+        """As shown to people: no password."""
+
+    @property
+    def quarantine_home(self) -> str | None:
+        """The folder beside the target where rejected rows belong; None where there is no such place."""
+
+    def schema(self) -> Schema | None:
+        """The columns of the table, None when it does not exist yet."""
+
+    def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> LoadSession:
+        """Create what is missing, hand out the epoch, and say whether the load is there already.
+
+        :param schema: the columns to be written, by name (a subset of an existing table's).
+        :raises LoadConflictError: the window was loaded with other input or contract, in append
+            mode, and `on_reload` is `stop`.
+        :raises TargetSchemaError: a column or key does not fit the table.
+        """
+
+    def ledger(self) -> list[LedgerEntry]:
+        """All published loads of this table, oldest first."""
+
+    def close(self) -> None: ...

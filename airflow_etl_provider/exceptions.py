@@ -1,0 +1,166 @@
+"""Every error this package raises: one tree, each message saying what, where and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AccountingError",
+    "BudgetExceededError",
+    "CancelledError",
+    "ConnectionNotFoundError",
+    "EtlError",
+    "FencedError",
+    "LoadConflictError",
+    "LoadRuleError",
+    "NotSupportedYetError",
+    "QuarantineError",
+    "SourceError",
+    "SourceFormatError",
+    "SourceNotFoundError",
+    "SpecificationError",
+    "TargetAuthError",
+    "TargetDataError",
+    "TargetError",
+    "TargetMissingError",
+    "TargetPermissionError",
+    "TargetSchemaError",
+    "TargetUnavailableError",
+]
+
+
+class EtlError(Exception):
+    """Base of every error of ours.
+
+    `code` is stable: docs have an anchor for it, reports and tables carry it.
+    """
+
+    code: ClassVar[str] = "etl_error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class SpecificationError(EtlError):
+    """What a person wrote (pipeline, contract, expression, option) is wrong; nothing was started."""
+
+    code = "bad_specification"
+
+
+class NotSupportedYetError(SpecificationError):
+    """The specification asks for something that is planned but not built."""
+
+    code = "not_supported_yet"
+
+
+class ConnectionNotFoundError(SpecificationError):
+    """A connection is named that does not exist here."""
+
+    code = "connection_not_found"
+
+
+class SourceError(EtlError):
+    """The source can't be read."""
+
+    code = "source_error"
+
+
+class SourceNotFoundError(SourceError):
+    """No file, table or topic is where the source says."""
+
+    code = "source_not_found"
+
+
+class SourceFormatError(SourceError):
+    """The source is there, but is not what its format says."""
+
+    code = "source_format"
+
+
+class TargetError(EtlError):
+    """The target refused or failed; nothing was published."""
+
+    code = "target_error"
+
+
+class TargetUnavailableError(TargetError):
+    """The target can't be reached, or went away."""
+
+    code = "target_unavailable"
+
+
+class TargetAuthError(TargetError):
+    """The target does not accept the credentials."""
+
+    code = "target_auth"
+
+
+class TargetPermissionError(TargetError):
+    """The credentials are accepted but may not do this."""
+
+    code = "target_permission"
+
+
+class TargetMissingError(TargetError):
+    """The database, schema, table or folder is missing and is not ours to create."""
+
+    code = "target_missing"
+
+
+class TargetSchemaError(TargetError):
+    """The table is there, but does not fit the contract (columns, types, keys)."""
+
+    code = "target_schema"
+
+
+class TargetDataError(TargetError):
+    """The target refused the data as a whole (constraint, encoding, overflow)."""
+
+    code = "target_data"
+
+
+class FencedError(TargetError):
+    """A newer attempt of the same load took over; this one publishes nothing."""
+
+    code = "fenced"
+
+
+class LoadConflictError(TargetError):
+    """The same window was loaded before with other input or contract, and the mode can't redo it."""
+
+    code = "load_conflict"
+
+
+class QuarantineError(EtlError):
+    """Rejected rows can't be written or read; nothing was published."""
+
+    code = "quarantine_error"
+
+
+class AccountingError(EtlError):
+    """Records read and records accounted for differ; nothing was published."""
+
+    code = "rows_not_conserved"
+
+
+class BudgetExceededError(EtlError):
+    """More rows were rejected than `max_rejected` allows; nothing was published."""
+
+    code = "too_many_rejected"
+
+
+class LoadRuleError(EtlError):
+    """A rule of severity `fail` does not hold; nothing was published."""
+
+    code = "rule_failed"
+
+
+class CancelledError(EtlError):
+    """The run was told to stop; nothing was published."""
+
+    code = "cancelled"
