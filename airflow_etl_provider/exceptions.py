@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.report import RunReport
 
 __all__ = [
     "AccountingError",
@@ -41,6 +44,8 @@ class EtlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.report: RunReport | None = None
+        """How far the run came, where reading had begun."""
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
