@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Newline", "ResolvedDialect"]
+__all__ = ["MAX_RECORD_BYTES", "Newline", "ResolvedDialect"]
 
 Newline = Literal["\n", "\r\n", "\r", "mixed"]
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""A record longer than this is rejected as `too_long`, so that no file can fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +23,17 @@ class ResolvedDialect:
     :param quote: one character, or "" when nothing is quoted.
     :param escape: "" when a quote inside quotes is doubled, else the escaping character.
     :param comment: lines that start with it are no records; "" for none.
+    :param newline: `\\n` and `\\r\\n` both end a record at a line feed and drop a carriage return
+        before it; `mixed` ends one at either or both; inside quotes neither does.
     :param skip_rows: physical lines before the header (a preamble).
     :param header_rows: records of header after that; 0 when there is none.
     :param columns: field names, made unique and never empty.
     :param null_values: fields (unquoted) that mean NULL.
+    :param skip_blanks: blanks after a delimiter belong to it (`1, 2, 3`).
+    :param pad_short_rows: a record with too few fields ends in NULLs, since this writer leaves
+        empty fields at the end out; otherwise it is rejected.
+    :param trailing_delimiter: a record may end with one delimiter more than it has fields.
+    :param repeated_header: the header stands in the file again; where it does, it is rejected.
     """
 
     encoding: str
@@ -37,3 +47,28 @@ class ResolvedDialect:
     header_rows: int
     columns: tuple[str, ...]
     null_values: tuple[str, ...] = ("",)
+    skip_blanks: bool = False
+    pad_short_rows: bool = False
+    trailing_delimiter: bool = False
+    repeated_header: bool = False
+
+    @property
+    def needs_splitter(self) -> str | None:
+        """Why only our own splitter reads this dialect as it is meant, None when DuckDB does too."""
+        if self.newline not in ("\n", "\r\n"):
+            return "line ends other than LF and CRLF, or several kinds of them"
+        if self.escape:
+            return "escaped quotes"
+        if self.skip_blanks:
+            return "blanks after delimiters"
+        if self.pad_short_rows or self.trailing_delimiter:
+            return "records of several lengths"
+        if self.repeated_header:
+            return "a repeated header"
+        if self.comment:
+            return "comment lines"
+        if len(self.delimiter.encode()) > 1:
+            return "a delimiter of several bytes"
+        if len(self.columns) == 1:
+            return "a single column, where a blank line is no record"
+        return None
