@@ -1,0 +1,117 @@
+"""The record accounting: every record of every input ends in exactly one place.
+
+    rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted
+
+`rows_read` is the reader's own count, made apart from the engine; `rows_loaded` is what the target's
+driver reports.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_etl_provider.contracts.report import InputReport
+from airflow_etl_provider.exceptions import AccountingError
+
+__all__ = ["LOAD_FIGURES", "InputTally", "Tally"]
+
+LOAD_FIGURES = ("rows", "rows_read", "rows_quarantined", "rows_filtered", "rows_deduplicated")
+"""The names that a rule on the load may use; `rows` is what will be loaded."""
+
+
+@dataclass(slots=True)
+class InputTally:
+    """Where the records of one input went."""
+
+    input: str
+    records: int = 0
+    good: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    deduplicated: int = 0
+    bytes_read: int = 0
+
+    def check(self) -> None:
+        """:raises AccountingError: a record is lost or counted twice."""
+        accounted = self.good + self.quarantined + self.filtered + self.deduplicated
+        if self.records != accounted:
+            raise AccountingError(
+                f"{self.input} holds {self.records} records, but {accounted} were accounted for "
+                f"({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
+                f"{self.deduplicated} deduplicated). Nothing was published.",
+                hint="This is a fault of the reader, not of the data: please report it with the file's "
+                "dialect. A dialect given in the pipeline may help meanwhile.",
+            )
+
+    def report(self) -> InputReport:
+        return InputReport(
+            input=self.input,
+            rows_read=self.records,
+            rows_loaded=self.good,
+            rows_quarantined=self.quarantined,
+            rows_filtered=self.filtered,
+            rows_deduplicated=self.deduplicated,
+            bytes_read=self.bytes_read,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """The accounting of one attempt at a load, over all inputs."""
+
+    inputs: list[InputTally] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    nulls: Counter[str] = field(default_factory=Counter)
+    failing: Counter[str] = field(default_factory=Counter)
+    """Rows that break a rule of severity `fail`, by its words."""
+
+    def begin(self, name: str) -> InputTally:
+        self.inputs.append(InputTally(name))
+        return self.inputs[-1]
+
+    def _sum(self, what: str) -> int:
+        return sum(getattr(tally, what) for tally in self.inputs)
+
+    @property
+    def records(self) -> int:
+        return self._sum("records")
+
+    @property
+    def good(self) -> int:
+        return self._sum("good")
+
+    @property
+    def quarantined(self) -> int:
+        return self._sum("quarantined")
+
+    @property
+    def filtered(self) -> int:
+        return self._sum("filtered")
+
+    @property
+    def deduplicated(self) -> int:
+        return self._sum("deduplicated")
+
+    @property
+    def bytes_read(self) -> int:
+        return self._sum("bytes_read")
+
+    @property
+    def judged(self) -> int:
+        """Rows that went through the engine so far, finished inputs and the present one."""
+        return self.good + self.quarantined + self.filtered + self.deduplicated
+
+    def load_figures(self) -> Mapping[str, int]:
+        figures = (self.good, self.records, self.quarantined, self.filtered, self.deduplicated)
+        return dict(zip(LOAD_FIGURES, figures, strict=True))
+
+    def check_written(self, taken: int) -> None:
+        """:raises AccountingError: the target's driver took another number of rows than it was given."""
+        if taken != self.good:
+            raise AccountingError(
+                f"The target's driver took {taken} rows of {self.good}. Nothing was published.",
+                hint="Run it again; if it happens again, please report it.",
+            )

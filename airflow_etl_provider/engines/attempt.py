@@ -1,0 +1,212 @@
+"""One attempt at a load: read, judge, quarantine, write, balance; then publish or leave no trace."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.contracts.reject import Reason, Reject
+from airflow_etl_provider.contracts.rules import NullShare
+from airflow_etl_provider.engines.accounting import InputTally, Tally
+from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
+from airflow_etl_provider.engines.prefetch import Prefetch
+from airflow_etl_provider.engines.spool import FailedRowSpool
+from airflow_etl_provider.exceptions import AccountingError, CancelledError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from airflow_etl_provider.engines.backends.base import Backend, FailedRow, Verdicts
+    from airflow_etl_provider.engines.quarantine import QuarantineWriter
+    from airflow_etl_provider.engines.sources.base import Scan, Source
+
+__all__ = ["Attempt", "UnbalancedError"]
+
+
+class UnbalancedError(AccountingError):
+    """The engine's own reading of an input lost or invented records; it must be read with care."""
+
+    def __init__(self, input: InputIdentity) -> None:
+        super().__init__(f"The records of {input.name} do not balance.")
+        self.input = input
+
+
+class Attempt:
+    """Judges all inputs of one load, in order, and keeps the books.
+
+    :param careful: inputs that the reader's own splitter must read; all of them when None.
+    :param beat: called for every batch, with the present input's name.
+    :param cancelled: asked for every batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        source: Source,
+        backend: Backend,
+        quarantine: QuarantineWriter,
+        careful: frozenset[InputIdentity] | None,
+        scratch: Path | None,
+        beat: Callable[[Tally, str], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.plan = plan
+        self.source = source
+        self.backend = backend
+        self.quarantine = quarantine
+        self.careful = careful
+        self.scratch = scratch
+        self.beat = beat
+        self.cancelled = cancelled
+        self.tally = Tally()
+        self.checks: tuple[RowCheck | None, ...] = (
+            *plan.row_checks,
+            *(unique.check for unique in plan.unique_keys),
+        )
+        self.failure: BaseException | None = None
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The good rows of all inputs, in the target's own Arrow types.
+
+        Drivers that pull batches turn exceptions into their own; `failure` keeps the real one.
+        """
+        try:
+            if self.plan.unique_keys:
+                self._find_duplicates()
+            for number, input in enumerate(self.source.inputs):
+                yield from self._input(number, input, schema)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def broken_load_rules(self) -> tuple[list[str], list[str]]:
+        """Rules on the load that do not hold: those that fail the run, and those that warn."""
+        failing = [f"{words} ({count} rows)" for words, count in self.tally.failing.items()]
+        warning = []
+        for check in self.plan.load_checks:
+            if not self._load_holds(check):
+                (failing if check.severity != "warn" else warning).append(check.message)
+        return failing, warning
+
+    def _load_holds(self, check: LoadCheck) -> bool:
+        if isinstance(check.check, NullShare):
+            rows = self.tally.good
+            return rows == 0 or self.tally.nulls[check.check.column] / rows <= check.check.max_share
+        return self.backend.holds(check.check.sql, self.tally.load_figures())
+
+    def _scan(self, input: InputIdentity) -> Scan:
+        careful = self.careful is None or input in self.careful
+        return self.source.scan(input, careful=careful)
+
+    def _find_duplicates(self) -> None:
+        scans = [self._scan(input) for input in self.source.inputs]
+        try:
+            self.backend.find_duplicates(scans)
+        finally:
+            for scan in scans:
+                scan.close()
+
+    def _input(
+        self, number: int, input: InputIdentity, schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
+        tally = self.tally.begin(input.name)
+        scan = self._scan(input)
+        spool = FailedRowSpool(scratch=self.scratch)
+        verdicts = Prefetch(self.backend.judge(scan, number=number))
+        seen = 0
+        try:
+            for verdict in verdicts:
+                if self.cancelled():
+                    raise CancelledError("The run was told to stop. Nothing was published.")
+                seen += verdict.seen
+                self._count(tally, verdict)
+                spool.add(verdict.failed)
+                self.beat(self.tally, input.name)
+                if verdict.good.num_rows:
+                    yield _fitted(verdict.good, schema)
+            self._settle(tally, scan, spool, seen)
+        finally:
+            verdicts.close()
+            spool.close()
+            scan.close()
+
+    def _count(self, tally: InputTally, verdict: Verdicts) -> None:
+        tally.good += verdict.good.num_rows
+        tally.filtered += verdict.filtered
+        tally.deduplicated += verdict.deduplicated
+        tally.quarantined += len(verdict.failed)
+        for check, count in verdict.warned.items():
+            self.tally.warnings[self._check(check).label] += count
+        for load_check in self.plan.load_checks:
+            if isinstance(load_check.check, NullShare):
+                column = load_check.check.column
+                at = self.plan.target.names.index(column)
+                self.tally.nulls[column] += verdict.good.column(at).null_count
+
+    def _settle(self, tally: InputTally, scan: Scan, spool: FailedRowSpool, seen: int) -> None:
+        """Balance one input that was read to its end, and quarantine its rejects in file order."""
+        account = scan.account(rows_seen=seen)
+        if not account.balanced:
+            raise UnbalancedError(scan.input)
+        tally.bytes_read = account.bytes_read
+        judged = self._rejects(scan, spool)
+        read = self._reader_rejects(tally, scan)
+        self.quarantine.add(heapq.merge(judged, read, key=lambda reject: reject.record))
+        tally.records = account.records
+        tally.check()
+
+    def _rejects(self, scan: Scan, spool: FailedRowSpool) -> Iterator[Reject]:
+        for chunk in spool.chunks():
+            numbers = scan.record_numbers([row.row for row in chunk])
+            for row, number in zip(chunk, numbers, strict=True):
+                fields = json.loads(row.record)
+                yield Reject(
+                    input=scan.input.name,
+                    record=number,
+                    raw=scan.raw(fields),
+                    reasons=self._reasons(row),
+                    fields=fields,
+                )
+
+    def _reader_rejects(self, tally: InputTally, scan: Scan) -> Iterator[Reject]:
+        for reject in scan.rejects():
+            tally.quarantined += 1
+            for code in {reason.code for reason in reject.reasons}:
+                self.tally.reasons[code] += 1
+            yield reject
+
+    def _reasons(self, row: FailedRow) -> tuple[Reason, ...]:
+        checks = [self._check(check) for check in row.checks]
+        for label in {check.label for check in checks}:
+            self.tally.reasons[label] += 1
+        for check in checks:
+            if check.severity == "fail":
+                self.tally.failing[check.message] += 1
+        return tuple(
+            Reason(code=c.code, column=c.column, step=c.step, message=c.message) for c in checks
+        )
+
+    def _check(self, number: int) -> RowCheck:
+        check = self.checks[number]
+        assert check is not None
+        return check
+
+
+def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same values in the target's own Arrow types; the plan made sure that they fit."""
+    import pyarrow as pa
+
+    columns = []
+    for column, field in zip(batch.columns, schema, strict=True):
+        if isinstance(column, pa.ExtensionArray) and column.type != field.type:
+            column = column.storage
+        columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,64 @@
+"""What a backend does with a plan: verdicts on rows, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_etl_provider.engines.sources.base import Scan
+
+__all__ = ["Backend", "FailedRow", "Verdicts"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that a check kept out.
+
+    :param row: its position in the scan, from 0.
+    :param checks: positions in `Plan.row_checks`; duplicates count on from there, in the order of
+        `Plan.unique_keys`.
+    :param record: the source record as a JSON object.
+    """
+
+    row: int
+    checks: tuple[int, ...]
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One batch of rows, judged.
+
+    :param good: the rows that passed, with the plan's target columns in order.
+    :param seen: rows judged: `good.num_rows + len(failed) + filtered + deduplicated`.
+    :param warned: how many good rows break a check of severity `warn`, by position of the check.
+    """
+
+    good: pa.RecordBatch
+    seen: int
+    failed: Sequence[FailedRow] = ()
+    filtered: int = 0
+    deduplicated: int = 0
+    warned: dict[int, int] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """One engine that can run a plan."""
+
+    def find_duplicates(self, scans: Sequence[Scan]) -> None:
+        """Read the keys of all scans, in the order given, and remember which rows must give way."""
+
+    def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
+        """Read one scan to its end; `number` is its position among those of `find_duplicates`."""
+
+    def holds(self, condition: str, figures: Mapping[str, int]) -> bool:
+        """Whether an SQL condition over the figures of a load is not false."""
+
+    def interrupt(self) -> None:
+        """Stop what runs, from any thread."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,224 @@
+"""Run a plan with the embedded DuckDB: typed Arrow batches in one pass over each scan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.rules import LoadExpression
+from airflow_etl_provider.engines.accounting import LOAD_FIGURES
+from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
+from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
+from airflow_etl_provider.engines.backends.duckdb.render import (
+    RenderedPlan,
+    bind_load_condition,
+    render_plan,
+    sql_of,
+)
+from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
+from airflow_etl_provider.exceptions import CancelledError, SourceError, SpecificationError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.plan import Plan
+    from airflow_etl_provider.engines.sources.base import Scan
+
+__all__ = ["DuckDbBackend"]
+
+BATCH_BYTES = 8 * 2**20
+"""What one batch aims at; a few of them are alive at any time."""
+
+BATCH_ROWS = 65_536
+"""The most rows of one batch; narrow rows gain nothing beyond it."""
+
+
+class DuckDbBackend:
+    """The embedded engine. One object runs one plan over the scans of one load."""
+
+    def __init__(self, plan: Plan, *, session: ComputeSession) -> None:
+        self.plan = plan
+        self.session = session
+        self.rendered: RenderedPlan = render_plan(plan)
+        self._with_losers: frozenset[int] = frozenset()
+        self._bind()
+        for load_check in plan.load_checks:
+            if isinstance(load_check.check, LoadExpression):
+                bind_load_condition(load_check.check.sql, LOAD_FIGURES)
+
+    def interrupt(self) -> None:
+        self.session.interrupt()
+
+    def close(self) -> None:
+        self.session.close()
+
+    def holds(self, condition: str, figures: Mapping[str, int]) -> bool:
+        """Whether an SQL condition over the figures of a load is not false."""
+        tree = bind_load_condition(condition, tuple(figures))
+        names = [exp.column(exp.to_identifier(n, quoted=True)) for n in figures]
+        values = exp.select(
+            *[exp.Literal.number(v).as_(n.name, quoted=True) for n, v in zip(names, figures.values(), strict=True)]
+        )
+        row = self.session.connection.execute(
+            sql_of(exp.select(tree).from_(values.subquery("figures")))
+        ).fetchone()
+        return row is None or row[0] is not False
+
+    def _bind(self) -> None:
+        """Let DuckDB type-check the whole query on no rows, before anything is read or written."""
+        import duckdb
+
+        columns = [
+            exp.ColumnDef(
+                this=exp.to_identifier(field.name, quoted=True), kind=to_duckdb(field.type)
+            )
+            for field in self.plan.source
+        ]
+        table = exp.Create(
+            this=exp.Schema(this=exp.to_table("no_rows"), expressions=columns),
+            kind="TABLE",
+            replace=True,
+        )
+        connection = self.session.connection
+        connection.execute(sql_of(table))
+        try:
+            connection.execute(f"DESCRIBE {sql_of(self.rendered.query('no_rows'))}")
+        except duckdb.Error as error:
+            raise SpecificationError(
+                f"The contract or a rule does not fit the types of its columns: {_first_line(error)}"
+            ) from error
+        finally:
+            connection.execute("DROP TABLE IF EXISTS no_rows")
+
+    def find_duplicates(self, scans: Sequence[Scan]) -> None:
+        """Find the rows that must give way to another row with the same key."""
+        import duckdb
+
+        try:
+            self._with_losers = find_losers(self.session, self.rendered, scans)
+        except duckdb.InterruptException as error:
+            raise CancelledError("The run was stopped while it looked for duplicates.") from error
+        except duckdb.Error as error:
+            names = ", ".join(scan.input.name for scan in scans[:3])
+            raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
+
+    def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
+        """Read one scan to its end and judge every row."""
+        import duckdb
+
+        connection = self.session.connection
+        losers = Losers(self.session, number) if number in self._with_losers else None
+        start = 0
+        try:
+            query = sql_of(self.rendered.query(scan.relation(connection)))
+            for batch in connection.sql(query).to_arrow_reader(self._batch_rows()):
+                taken = losers.take(start + batch.num_rows) if losers else []
+                yield self._verdicts(batch, start, taken)
+                start += batch.num_rows
+        except duckdb.InterruptException as error:
+            raise CancelledError(f"Reading {scan.input.name} was stopped.") from error
+        except duckdb.Error as error:
+            raise SourceError(
+                f"Reading {scan.input.name} failed after {start} rows: {_redacted(error)}"
+            ) from error
+        finally:
+            if losers is not None:
+                losers.close()
+
+    def _batch_rows(self) -> int:
+        """Rows per batch: wide tables get fewer, so that a batch stays near BATCH_BYTES."""
+        per_row = 16 * (len(self.plan.columns) + 3)
+        return max(2_048, min(BATCH_ROWS, BATCH_BYTES // per_row))
+
+    def _verdicts(self, batch: pa.RecordBatch, start: int, losers: list[Loser]) -> Verdicts:
+        import pyarrow.compute as pc
+
+        width = len(self.plan.columns)
+        codes = batch.column(width)
+        if codes.null_count == batch.num_rows and not losers:
+            good = batch.select(range(width))
+            return Verdicts(good, batch.num_rows, warned=_warned(batch.column(width + 1)))
+        keep = pc.is_null(codes)
+        filtered = pc.sum(pc.equal(codes, "")).as_py() or 0
+        failed = self._failed(batch, start)
+        deduplicated = 0
+        warned: dict[int, int] = {}
+        gone: list[int] = []
+        for loser in losers:
+            checks = self._broken_keys(loser)
+            if checks is None:
+                deduplicated += 1
+            elif checks:
+                failed.append(FailedRow(loser.row, checks, loser.record))
+            else:
+                for key in loser.keys:
+                    at = len(self.plan.row_checks) + key
+                    warned[at] = warned.get(at, 0) + 1
+                continue
+            gone.append(loser.row - start)
+        if gone:
+            keep = _without(keep, gone)
+        failed.sort(key=lambda row: row.row)
+        rows = batch.filter(keep)
+        for check, count in _warned(rows.column(width + 1)).items():
+            warned[check] = warned.get(check, 0) + count
+        good = rows.select(range(width))
+        return Verdicts(good, batch.num_rows, failed, filtered, deduplicated, warned)
+
+    def _broken_keys(self, loser: Loser) -> tuple[int, ...] | None:
+        """The checks that reject the loser, () for warnings alone, None when it is only older."""
+        keys = [(key, self.plan.unique_keys[key].check) for key in loser.keys]
+        rejecting = tuple(
+            len(self.plan.row_checks) + key
+            for key, check in keys
+            if check is not None and check.severity != "warn"
+        )
+        if rejecting:
+            return rejecting
+        return None if any(check is None for _, check in keys) else ()
+
+    def _failed(self, batch: pa.RecordBatch, start: int) -> list[FailedRow]:
+        import pyarrow.compute as pc
+
+        width = len(self.plan.columns)
+        at = pc.indices_nonzero(pc.fill_null(pc.not_equal(batch.column(width), ""), False))
+        codes = batch.column(width).take(at).to_pylist()
+        fields = batch.column(width + 2).take(at).to_pylist()
+        return [
+            FailedRow(
+                start + place, tuple(int(c) for c in code.split(",") if c), record
+            )
+            for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
+        ]
+
+
+def _warned(column: pa.Array) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    if column.null_count < len(column):
+        for text in column.drop_null().to_pylist():
+            for check in text.split(","):
+                if check:
+                    counts[int(check)] = counts.get(int(check), 0) + 1
+    return counts
+
+
+def _without(keep: pa.Array, gone: list[int]) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    flags = np.array(keep.to_numpy(zero_copy_only=False), copy=True)
+    flags[gone] = False
+    return pa.array(flags)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _redacted(error: BaseException) -> str:
+    """What went wrong without what stood in the row: DuckDB quotes values in its messages."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", _first_line(error))

@@ -1,0 +1,354 @@
+"""A plan as one DuckDB query: layers of projections over the scan, no row lost between them.
+
+The query keeps every row of the scan. Besides the target columns `o0, o1, ...` it gives
+
+- `_failed`: NULL for a good row, '' for a filtered one, else the positions of the failed checks,
+  each followed by a comma;
+- `_warned`: the same for checks of severity `warn`, NULL where none fails;
+- `_fields`: the source record as JSON, for failed rows only.
+
+Names inside are ours (`s0` a source field, `c1_0` a step, `o1` a column), so that no name in a file
+can collide with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.expressions import parse_expression
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.backends.duckdb.checks import (
+    any_of,
+    call,
+    is_not_null,
+    is_null,
+    render_rule,
+    value_literal,
+)
+from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
+from airflow_etl_provider.engines.backends.duckdb.expressions import bind_expression
+from airflow_etl_provider.engines.plan import (
+    DoesNotFit,
+    Duplicate,
+    IsNull,
+    NotConverted,
+    OutsideInterval,
+    RuleBroken,
+)
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.engines.plan import Plan, PlannedColumn, RowCheck, Step
+
+__all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
+
+
+def sql_of(tree: exp.Expression) -> str:
+    """The text of a tree for DuckDB."""
+    return tree.sql(dialect="duckdb")
+
+
+def _name(name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """When one step of one column failed."""
+
+    condition: exp.Expression
+
+
+@dataclass(slots=True)
+class RenderedPlan:
+    """The trees of one plan, bound once, put over any relation with the source's fields.
+
+    :param layers: projections, each over the one before, all keeping what is below.
+    """
+
+    plan: Plan
+    layers: list[list[exp.Expression]] = field(default_factory=list)
+    kept: exp.Expression = field(default_factory=lambda: exp.Boolean(this=True))
+    tests: dict[int, exp.Expression] = field(default_factory=dict)
+
+    def query(self, relation: str) -> exp.Select:
+        """The query of the module's docstring over `relation` (a view's name)."""
+        judged = self._judged(relation)
+        columns = [_name(f"o{i}") for i in range(len(self.plan.columns))]
+        return exp.select(
+            *columns, _name("_failed"), _name("_warned"), self._fields().as_("_fields")
+        ).from_(judged.subquery("judged"))
+
+    def keys(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
+        """One 64-bit hash per kept row whose key has no NULL, cheap because nothing else is computed."""
+        values = [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
+        return (
+            exp.select(call("hash", *values).as_("h"))
+            .from_(self._stacked(relation).subquery("stacked"))
+            .where(exp.and_(self.kept.copy(), *[is_not_null(v) for v in values]))
+        )
+
+    def candidates(
+        self, relation: str, columns: tuple[str, ...], latest_by: str | None, hashes: str
+    ) -> exp.Select:
+        """Rows that would be loaded and whose key hash is in table `hashes`, with their positions."""
+        names = self.plan.target.names
+        values = [_name(f"o{names.index(c)}") for c in columns]
+        latest = _name(f"o{names.index(latest_by)}") if latest_by else exp.null()
+        numbered = exp.select(
+            exp.Star(),
+            (exp.Window(this=call("row_number")) - exp.Literal.number(1)).as_("_row"),
+        ).from_(self._judged(relation).subquery("judged"))
+        suspects = exp.select(_name("h")).from_(exp.to_table(hashes))
+        return (
+            exp.select(
+                _name("_row"),
+                call("struct_pack", *[_pack(f"k{i}", v) for i, v in enumerate(values)]).as_("key"),
+                latest.as_("latest"),
+                self._record().as_("fields"),
+            )
+            .from_(numbered.subquery("numbered"))
+            .where(
+                exp.and_(
+                    is_null(_name("_failed")),
+                    exp.In(this=call("hash", *values), query=suspects.subquery()),
+                )
+            )
+        )
+
+    def _stacked(self, relation: str) -> exp.Select:
+        fields = [
+            exp.column(exp.to_identifier(f.name, quoted=True)).as_(f"s{i}", quoted=True)
+            for i, f in enumerate(self.plan.source)
+        ]
+        query = exp.select(*fields).from_(exp.to_table(relation))
+        for number, layer in enumerate(self.layers):
+            query = exp.select(exp.Star(), *[e.copy() for e in layer]).from_(
+                query.subquery(f"l{number}")
+            )
+        return query
+
+    def _judged(self, relation: str) -> exp.Select:
+        failing = [(i, self.tests[i]) for i in self.plan.rejecting]
+        warning = [(i, self.tests[i]) for i in self.plan.warning]
+        failed = exp.Case(
+            ifs=[
+                exp.If(this=exp.Not(this=exp.paren(self.kept.copy())), true=exp.Literal.string("")),
+                *_numbers(failing),
+            ]
+        )
+        warned = exp.Case(ifs=_numbers(warning)) if warning else exp.null()
+        text = exp.DataType.build("VARCHAR", dialect="duckdb")
+        return exp.select(
+            exp.Star(), failed.as_("_failed"), exp.Cast(this=warned, to=text).as_("_warned")
+        ).from_(self._stacked(relation).subquery("stacked"))
+
+    def _fields(self) -> exp.Expression:
+        bad = exp.NEQ(this=_name("_failed"), expression=exp.Literal.string(""))
+        return exp.Case(ifs=[exp.If(this=bad, true=self._record())])
+
+    def _record(self) -> exp.Expression:
+        pairs: list[exp.Expression] = []
+        for i, source in enumerate(self.plan.source):
+            pairs += [exp.Literal.string(source.name), _name(f"s{i}")]
+        text = exp.DataType.build("VARCHAR", dialect="duckdb")
+        return exp.Cast(this=call("json_object", *pairs), to=text)
+
+
+def _pack(name: str, value: exp.Expression) -> exp.Expression:
+    return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
+
+
+def _numbers(tests: list[tuple[int, exp.Expression]]) -> list[exp.Expression]:
+    """Cheap for good rows: the parts are computed only where one of them holds."""
+    if not tests:
+        return []
+    parts = [
+        exp.Case(ifs=[exp.If(this=test.copy(), true=exp.Literal.string(f"{i},"))])
+        for i, test in tests
+    ]
+    return [exp.If(this=any_of([t.copy() for _, t in tests]), true=call("concat", *parts))]
+
+
+def render_plan(plan: Plan) -> RenderedPlan:
+    """Bind all that people wrote and stack the layers.
+
+    :raises SpecificationError: an expression or a constant does not fit the schema.
+    """
+    return _Renderer(plan).render()
+
+
+class _Renderer:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.failures: dict[tuple[int, int], _Failure] = {}
+        self.rendered = RenderedPlan(plan)
+
+    def render(self) -> RenderedPlan:
+        depths = [self._column(at, column) for at, column in enumerate(self.plan.columns)]
+        for depth in range(max((len(steps) for steps in depths), default=0)):
+            self.rendered.layers.append([s[depth] for s in depths if depth < len(s)])
+        self.rendered.layers.append(
+            [
+                self._final(at, column, steps=len(depths[at])).as_(f"o{at}", quoted=True)
+                for at, column in enumerate(self.plan.columns)
+            ]
+        )
+        self.rendered.kept = self._kept()
+        for at, check in enumerate(self.plan.row_checks):
+            self.rendered.tests[at] = self._test(check)
+        return self.rendered
+
+    def _source_condition(self, sql: str, kind: str) -> exp.Expression:
+        bound, _ = bind_expression(
+            parse_expression(sql, kind=kind), schema=self.plan.source, expect="bool"
+        )
+        return self._renamed(bound, self.plan.source, "s")
+
+    def _renamed(self, tree: exp.Expression, schema: Schema, prefix: str) -> exp.Expression:
+        """Point the names people wrote at our columns; DuckDB compares names without case."""
+        places = {name.lower(): i for i, name in enumerate(schema.names)}
+
+        def rename(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column):
+                return _name(f"{prefix}{places[node.name.lower()]}")
+            return node
+
+        return cast("exp.Expression", tree.copy().transform(rename))
+
+    def _column(self, at: int, column: PlannedColumn) -> list[exp.Expression]:
+        """The steps of one column, cut after each that can fail so that its result has a name."""
+        layers: list[exp.Expression] = []
+        values: tuple[exp.Expression, ...] = tuple(_name(f"s{i}") for i in column.inputs)
+        for number, step in enumerate(column.steps):
+            result = self._step(column, step, number, values)
+            if step.conversion.fallible:
+                name = f"c{at}_{len(layers)}"
+                layers.append(result.as_(name, quoted=True))
+                given = values or (exp.Boolean(this=True),)
+                self.failures[at, number] = _Failure(
+                    exp.and_(*[is_not_null(v) for v in given], is_null(_name(name)))
+                )
+                result = _name(name)
+            values = (result,)
+        if not layers or not isinstance(values[0], exp.Column):
+            layers.append(values[0].copy().as_(f"c{at}_{len(layers)}", quoted=True))
+        return layers
+
+    def _step(
+        self, column: PlannedColumn, step: Step, number: int, values: tuple[exp.Expression, ...]
+    ) -> exp.Expression:
+        sql = getattr(step.conversion, "sql", None)
+        if step.word != "sql" or sql is None:
+            return render_conversion(
+                step.conversion,
+                inputs=tuple(v.copy() for v in values),
+                input_types=step.input_types,
+                target=step.output,
+            )
+        parsed = parse_expression(sql, kind="conversion")
+        if number == 0:
+            bound, _ = bind_expression(parsed, schema=self.plan.source, expect=step.output)
+            return self._renamed(bound, self.plan.source, "s")
+        schema = Schema((Field("value", step.input_types[0]),))
+        bound, _ = bind_expression(parsed, schema=schema, expect=step.output)
+        given = values[0]
+        return cast(
+            "exp.Expression",
+            bound.copy().transform(lambda n: given.copy() if isinstance(n, exp.Column) else n),
+        )
+
+    def _final(self, at: int, column: PlannedColumn, *, steps: int) -> exp.Expression:
+        value: exp.Expression = _name(f"c{at}_{steps - 1}")
+        if column.on_failure == "default":
+            failed = any_of([f.condition for (c, _), f in self.failures.items() if c == at])
+            default = value_literal(column.default, column.type)
+            value = exp.Case(ifs=[exp.If(this=failed.copy(), true=default)], default=value)
+        if column.when is not None:
+            condition = self._source_condition(column.when, "filter")
+            for (c, number), failure in list(self.failures.items()):
+                if c == at:
+                    self.failures[c, number] = _Failure(
+                        exp.and_(_true(condition), exp.paren(failure.condition))
+                    )
+            value = exp.Case(ifs=[exp.If(this=condition.copy(), true=value)])
+        return value
+
+    def _kept(self) -> exp.Expression:
+        conditions = []
+        if self.plan.filter is not None:
+            conditions.append(_true(self._source_condition(self.plan.filter, "filter")))
+        if self.plan.interval is not None:
+            value, interval = self._interval_value(), self.plan.interval
+            inside = exp.and_(
+                exp.GTE(this=value.copy(), expression=_instant(interval.start.isoformat())),
+                exp.LT(this=value.copy(), expression=_instant(interval.end.isoformat())),
+            )
+            conditions.append(call("coalesce", exp.paren(inside), exp.Boolean(this=True)))
+        return exp.and_(*conditions) if conditions else exp.Boolean(this=True)
+
+    def _interval_value(self) -> exp.Expression:
+        interval = self.plan.interval
+        assert interval is not None
+        schema = self.plan.target if interval.scope == "target" else self.plan.source
+        prefix = "o" if interval.scope == "target" else "s"
+        column = _name(f"{prefix}{schema.names.index(interval.column)}")
+        return exp.TryCast(this=column, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
+
+    def _test(self, check: RowCheck) -> exp.Expression:
+        test = check.test
+        if isinstance(test, NotConverted):
+            return self.failures[test.column, test.step].condition
+        if isinstance(test, DoesNotFit):
+            length = call("length", _name(f"o{test.column}"))
+            longer = exp.GT(this=length, expression=exp.Literal.number(test.length))
+            return call("coalesce", longer, exp.Boolean(this=False))
+        if isinstance(test, IsNull):
+            # A value that did not convert is reported as that, not also as missing.
+            rejects = self.plan.columns[test.column].on_failure == "reject"
+            failed = [
+                f.condition for (c, _), f in self.failures.items() if c == test.column and rejects
+            ]
+            missing = is_null(_name(f"o{test.column}"))
+            return exp.and_(missing, exp.Not(this=exp.paren(any_of(failed)))) if failed else missing
+        if isinstance(test, OutsideInterval):
+            return is_null(self._interval_value())
+        if isinstance(test, RuleBroken):
+            return render_rule(test.check, column=self._target_column, bind=self._row_condition)
+        if isinstance(test, Duplicate):
+            raise SpecificationError("Duplicates are found over all rows, not by a row check.")
+        raise AssertionError(test)
+
+    def _target_column(self, name: str) -> tuple[exp.Expression, LogicalType]:
+        at = self.plan.target.names.index(name)
+        return _name(f"o{at}"), self.plan.target.fields[at].type
+
+    def _row_condition(self, sql: str) -> exp.Expression:
+        bound, _ = bind_expression(
+            parse_expression(sql, kind="rule"), schema=self.plan.target, expect="bool"
+        )
+        return self._renamed(bound, self.plan.target, "o")
+
+
+def _true(condition: exp.Expression) -> exp.Expression:
+    return call("coalesce", exp.paren(condition.copy()), exp.Boolean(this=False))
+
+
+def _instant(text: str) -> exp.Expression:
+    return exp.Cast(
+        this=exp.Literal.string(text), to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb")
+    )
+
+
+def bind_load_condition(sql: str, figures: tuple[str, ...]) -> exp.Expression:
+    """Check an SQL condition over the figures of a load.
+
+    :raises SpecificationError: it is no condition over those names.
+    """
+    schema = Schema(tuple(Field(name, LogicalType("int64"), nullable=False) for name in figures))
+    tree, _ = bind_expression(parse_expression(sql, kind="load"), schema=schema, expect="bool")
+    return tree

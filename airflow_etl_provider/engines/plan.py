@@ -1,0 +1,194 @@
+"""The logical plan: contract and rules turned into steps and checks, before any dialect.
+
+A plan says what happens to one record of the source: is it kept (filter, data interval), which value
+does each target column get, and which checks can reject it. Backends render it; the record
+accounting holds for every one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from airflow_etl_provider.contracts.rules import (
+    Between,
+    InSet,
+    Length,
+    LoadExpression,
+    Matches,
+    NotNull,
+    NullShare,
+    RowExpression,
+    Severity,
+)
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.conversions import Conversion
+    from airflow_etl_provider.contracts.mapping import OnFailure
+    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.types import LogicalType
+
+__all__ = [
+    "DoesNotFit",
+    "Duplicate",
+    "Interval",
+    "IsNull",
+    "LoadCheck",
+    "NotConverted",
+    "OutsideInterval",
+    "Plan",
+    "PlannedColumn",
+    "RowCheck",
+    "RuleBroken",
+    "Step",
+    "Test",
+    "UniqueKey",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One conversion of one column; its inputs are the source fields or the step before."""
+
+    conversion: Conversion
+    input_types: tuple[LogicalType, ...]
+    output: LogicalType
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedColumn:
+    """How one target column gets its value.
+
+    :param inputs: positions of the source fields that the first step takes.
+    :param when: SQL over source fields; the value is NULL where it is not true.
+    :param type: what the target stores.
+    """
+
+    name: str
+    type: LogicalType
+    inputs: tuple[int, ...]
+    steps: tuple[Step, ...]
+    when: str | None
+    on_failure: OnFailure
+    default: str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotConverted:
+    """Step `step` of column `column` (positions) gave nothing for something."""
+
+    column: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """The text of column `column` is longer than the target holds, in characters."""
+
+    column: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """Column `column` is NULL where the target or the key allows none."""
+
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideInterval:
+    """The column of the data interval is NULL, so no run would ever take the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBroken:
+    """A rule on the row does not hold."""
+
+    check: NotNull | InSet | Between | Matches | Length | RowExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An earlier record of the load has the same values in `columns`."""
+
+    columns: tuple[str, ...]
+
+
+Test = NotConverted | DoesNotFit | IsNull | OutsideInterval | RuleBroken | Duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class RowCheck:
+    """One way in which a record can fail; `severity` says what follows."""
+
+    code: str
+    column: str | None
+    step: str | None
+    message: str
+    severity: Severity
+    test: Test
+
+    @property
+    def label(self) -> str:
+        """How reports count it: the code, with the column where there is one."""
+        return f"{self.code}:{self.column}" if self.column else self.code
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """Columns whose values may occur once in the load.
+
+    :param latest_by: the newest survives and the others count as deduplicated; without it the
+        first by position survives and the others are rejected.
+    """
+
+    columns: tuple[str, ...]
+    latest_by: str | None
+    check: RowCheck | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Keep records whose `column` is in [start, end)."""
+
+    column: str
+    scope: Literal["source", "target"]
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCheck:
+    """A condition on the whole load."""
+
+    code: str
+    message: str
+    severity: Severity
+    check: NullShare | LoadExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a backend needs to know to turn source records into target rows."""
+
+    source: Schema
+    target: Schema
+    columns: tuple[PlannedColumn, ...]
+    filter: str | None
+    interval: Interval | None
+    row_checks: tuple[RowCheck, ...]
+    unique_keys: tuple[UniqueKey, ...]
+    load_checks: tuple[LoadCheck, ...]
+
+    @property
+    def rejecting(self) -> tuple[int, ...]:
+        """Positions of the checks that keep a row out of the target."""
+        return tuple(i for i, c in enumerate(self.row_checks) if c.severity != "warn")
+
+    @property
+    def warning(self) -> tuple[int, ...]:
+        return tuple(i for i, c in enumerate(self.row_checks) if c.severity == "warn")
+

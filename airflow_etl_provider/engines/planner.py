@@ -1,0 +1,343 @@
+"""From a pipeline and its contract to a plan: names resolved, types settled, checks listed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.conversions import read_conversion
+from airflow_etl_provider.contracts.rules import (
+    Between,
+    InSet,
+    Length,
+    LoadExpression,
+    Matches,
+    NotNull,
+    NullShare,
+    RowExpression,
+    Unique,
+)
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.plan import (
+    DoesNotFit,
+    Duplicate,
+    Interval,
+    IsNull,
+    LoadCheck,
+    NotConverted,
+    OutsideInterval,
+    Plan,
+    PlannedColumn,
+    RowCheck,
+    RuleBroken,
+    Step,
+    UniqueKey,
+)
+from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.engines.batch import Window
+
+__all__ = ["build_plan"]
+
+
+def build_plan(
+    pipeline: Pipeline,
+    contract: MappingContract,
+    *,
+    source: Schema,
+    target: Schema | None,
+    window: Window | None,
+) -> Plan:
+    """Settle what happens to every record.
+
+    :param source: what the source gives.
+    :param target: the table as it is, None when it will be created from the contract.
+    :raises SpecificationError: a name, type or rule does not fit, or the window is missing.
+    :raises TargetSchemaError: the contract fills a column that the table does not have.
+    """
+    columns, checks = [], []
+    for name, mapping in contract.columns.items():
+        stored = _stored_field(pipeline, contract, name, target)
+        planner = _ColumnPlanner(source, position=len(columns))
+        columns.append(planner.plan(name, mapping, contract.target.fields[name], stored))
+        checks += planner.checks
+    schema = _target_schema(pipeline, columns, target)
+    for at, field in enumerate(schema):
+        if not field.nullable:
+            reason = "the key needs a value" if field.name in pipeline.target.key else "it is not null"
+            checks.append(_null_check(field.name, at, reason))
+    interval = _interval(pipeline, source, schema, window)
+    if interval is not None:
+        checks.append(
+            RowCheck(
+                code="null_not_allowed",
+                column=interval.column,
+                step=None,
+                message="the column of the data interval has no value, so no run would take the record",
+                severity="quarantine",
+                test=OutsideInterval(),
+            )
+        )
+    row_rules, load_checks, unique_rules = _rules(pipeline, schema)
+    return Plan(
+        source=source,
+        target=schema,
+        columns=tuple(columns),
+        filter=pipeline.filter,
+        interval=interval,
+        row_checks=(*checks, *row_rules),
+        unique_keys=(*_merge_key(pipeline, schema), *unique_rules),
+        load_checks=tuple(load_checks),
+    )
+
+
+def _null_check(column: str, at: int, reason: str) -> RowCheck:
+    return RowCheck("null_not_allowed", column, None, reason, "quarantine", IsNull(at))
+
+
+def _stored_field(
+    pipeline: Pipeline, contract: MappingContract, name: str, target: Schema | None
+) -> Field:
+    if target is None:
+        return Field(name, contract.target.fields[name], nullable=name not in pipeline.target.key)
+    if name not in target:
+        raise TargetSchemaError(
+            f"Contract {contract.contract!r} fills column {name!r}, which the target table "
+            f"{pipeline.target.table or pipeline.target.location} does not have.{_near(name, target.names)}",
+            hint="Add the column to the table, or take it out of the contract.",
+        )
+    return target[name]
+
+
+def _target_schema(
+    pipeline: Pipeline, columns: list[PlannedColumn], target: Schema | None
+) -> Schema:
+    for key in (*pipeline.target.key, *filter(None, [pipeline.target.latest_by])):
+        if all(column.name != key for column in columns):
+            raise SpecificationError(
+                f"target.key or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which no "
+                f"column fills.{_near(key, [column.name for column in columns])}"
+            )
+    return Schema(
+        tuple(
+            Field(
+                column.name,
+                column.type,
+                nullable=column.name not in pipeline.target.key
+                and (target is None or target[column.name].nullable),
+            )
+            for column in columns
+        )
+    )
+
+
+@dataclass(slots=True)
+class _ColumnPlanner:
+    """Plans one column; `checks` are the ways in which its value can fail."""
+
+    source: Schema
+    position: int
+    checks: list[RowCheck] = None  # type: ignore[assignment]
+
+    def plan(
+        self, name: str, mapping: ColumnMapping, wanted: LogicalType, stored: Field
+    ) -> PlannedColumn:
+        self.checks = []
+        inputs = tuple(self._input(name, source) for source in mapping.from_)
+        steps: list[Step] = []
+        types = tuple(self.source.fields[i].type for i in inputs)
+        for number, conversion in enumerate(mapping.convert):
+            output = self._output(name, conversion, types, wanted)
+            steps.append(Step(conversion, types, output, conversion.name))
+            if conversion.fallible:
+                self._may_fail(name, mapping, number, conversion.name, "not_converted")
+            types = (output,)
+        if len(types) != 1:
+            raise SpecificationError(
+                f"Column {name!r} takes {len(types)} source fields; say how they become one value "
+                "(`convert: concat`, `template`, `coalesce`, `sql`)."
+            )
+        self._settle(name, mapping, steps, types[0], stored)
+        if stored.type.kind == "string" and stored.type.length is not None:
+            self._add(
+                "out_of_range",
+                name,
+                None,
+                f"longer than the {stored.type.length} characters that the target holds",
+                DoesNotFit(self.position, stored.type.length),
+            )
+        return PlannedColumn(
+            name=name,
+            type=stored.type,
+            inputs=inputs,
+            steps=tuple(steps),
+            when=mapping.when,
+            on_failure=mapping.on_failure,
+            default=mapping.default,
+        )
+
+    def _settle(
+        self,
+        name: str,
+        mapping: ColumnMapping,
+        steps: list[Step],
+        reached: LogicalType,
+        stored: Field,
+    ) -> None:
+        """Add the last cast where what the steps reached is not what the target stores."""
+        if _plain(reached) == _plain(stored.type):
+            return
+        cast = read_conversion("cast")
+        if not mapping.convert and reached.kind != stored.type.kind and not reached.is_number:
+            raise SpecificationError(
+                f"Column {name!r} is {stored.type} in the target and comes from {reached} without a "
+                "conversion. Write `convert: cast`, or another conversion that makes "
+                f"{stored.type}."
+            )
+        output = self._output(name, cast, (reached,), stored.type)
+        steps.append(Step(cast, (reached,), output, "cast"))
+        if cast.fallible:
+            self._may_fail(name, mapping, len(steps) - 1, "cast", "out_of_range")
+
+    def _input(self, column: str, source: str) -> int:
+        try:
+            return self.source.names.index(source)
+        except ValueError:
+            raise SpecificationError(
+                f"Column {column!r} comes from source field {source!r}, which the source does not "
+                f"have.{_near(source, self.source.names)} Its fields: {_some(self.source.names)}."
+            ) from None
+
+    def _output(
+        self, name: str, conversion: object, types: tuple[LogicalType, ...], wanted: LogicalType
+    ) -> LogicalType:
+        try:
+            output: LogicalType = conversion.output_type(types, wanted)  # type: ignore[attr-defined]
+        except SpecificationError as error:
+            raise type(error)(f"Column {name!r}: {error}") from error
+        return output
+
+    def _may_fail(
+        self, name: str, mapping: ColumnMapping, number: int, word: str, code: str
+    ) -> None:
+        test = NotConverted(self.position, number)
+        if mapping.on_failure == "reject":
+            self._add(code, name, word, f"does not convert by {word}", test)
+        else:
+            message = f"does not convert by {word}; became {mapping.on_failure}"
+            self.checks.append(RowCheck("on_failure", name, word, message, "warn", test))
+
+    def _add(
+        self, code: str, name: str, word: str | None, message: str, test: NotConverted | DoesNotFit
+    ) -> None:
+        self.checks.append(RowCheck(code, name, word, message, "quarantine", test))
+
+
+def _plain(of: LogicalType) -> LogicalType:
+    """Text is text for the engine; how long it may be is a check of its own."""
+    return LogicalType("string") if of.kind == "string" else of
+
+
+def _merge_key(pipeline: Pipeline, schema: Schema) -> Iterator[UniqueKey]:
+    if pipeline.target.mode != "merge":
+        return
+    key, latest_by = pipeline.target.key, pipeline.target.latest_by
+    check = None
+    if latest_by is None:
+        words = f"the key ({', '.join(key)}) occurs earlier in the same load"
+        check = RowCheck(
+            "duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key)
+        )
+    yield UniqueKey(key, latest_by, check)
+
+
+def _rules(
+    pipeline: Pipeline, schema: Schema
+) -> tuple[list[RowCheck], list[LoadCheck], list[UniqueKey]]:
+    rows: list[RowCheck] = []
+    loads: list[LoadCheck] = []
+    unique: list[UniqueKey] = []
+    for rule in pipeline.rules:
+        for check in rule.checks:
+            for column in _columns_of(check):
+                if column not in schema:
+                    raise SpecificationError(
+                        f"A rule names column {column!r}, which no column of the contract "
+                        f"fills.{_near(column, schema.names)}"
+                    )
+            label = rule.name or check.describe()
+            if isinstance(check, NullShare | LoadExpression):
+                loads.append(LoadCheck(check.code, label, rule.severity, check))
+            elif isinstance(check, Unique):
+                if pipeline.target.mode == "merge" and set(check.columns) == set(pipeline.target.key):
+                    continue
+                row = RowCheck(
+                    check.code,
+                    ",".join(check.columns),
+                    None,
+                    f"{label}; an earlier record of the same load has the value",
+                    rule.severity,
+                    Duplicate(check.columns),
+                )
+                unique.append(UniqueKey(check.columns, None, row))
+            else:
+                column_name = getattr(check, "column", None)
+                rows.append(
+                    RowCheck(check.code, column_name, None, label, rule.severity, RuleBroken(check))
+                )
+    return rows, loads, unique
+
+
+def _columns_of(check: object) -> Iterable[str]:
+    if isinstance(check, Unique):
+        return check.columns
+    if isinstance(check, NotNull | InSet | Between | Matches | Length | NullShare):
+        return (check.column,)
+    if isinstance(check, RowExpression | LoadExpression):
+        return ()
+    raise SpecificationError(f"Unknown rule {check!r}.")
+
+
+def _interval(
+    pipeline: Pipeline, source: Schema, target: Schema, window: Window | None
+) -> Interval | None:
+    incremental = pipeline.source.incremental
+    if incremental is None or incremental.by != "data_interval":
+        return None
+    if window is None:
+        raise SpecificationError(
+            f"Pipeline {pipeline.pipeline!r} is incremental by data interval, and this run has none.",
+            hint="Run it from a scheduled DAG, or give the interval (`airflow-etl run --start ... --end ...`).",
+        )
+    column = incremental.column or ""
+    if column in target:
+        scope, of = "target", target[column].type
+    elif column in source:
+        scope, of = "source", source[column].type
+    else:
+        names = (*target.names, *source.names)
+        raise SpecificationError(
+            f"source.incremental.column names {column!r}, which is neither a column of the contract "
+            f"nor a field of the source.{_near(column, names)}"
+        )
+    if of.kind not in ("date", "timestamp", "timestamptz") and not (scope == "source" and of.is_text):
+        raise SpecificationError(
+            f"source.incremental.column {column!r} is {of}; a data interval needs a date or a timestamp."
+        )
+    return Interval(column, "target" if scope == "target" else "source", window.start, window.end)
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def _some(names: tuple[str, ...], most: int = 20) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown

@@ -1,0 +1,121 @@
+"""Before the first row: names resolved, source and target opened, contract and plan settled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.by_name import contract_by_name
+from airflow_etl_provider.contracts.files import resolve_mapping
+from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
+from airflow_etl_provider.engines.planner import build_plan
+from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.targets import open_target
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.mapping import MappingContract
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.engines.batch import EngineOptions, Window
+    from airflow_etl_provider.engines.plan import Plan
+    from airflow_etl_provider.engines.sources.base import Source
+    from airflow_etl_provider.engines.targets.base import Target
+
+__all__ = ["Prepared", "prepare"]
+
+NOT_ABOUT_ROWS = {"description", "max_rejected", "quarantine", "on_error", "engine", "mapping"}
+"""Keys of a pipeline that change no row of the target, so that changing them is no other load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that a run needs, opened."""
+
+    pipeline: Pipeline
+    source: Source
+    target: Target
+    contract: MappingContract
+    plan: Plan
+    load: Load
+    quarantine_home: str
+    unmapped: tuple[str, ...]
+
+
+def prepare(
+    pipeline: Pipeline,
+    *,
+    connections: Connections,
+    base: Path | None,
+    window: Window | None,
+    options: EngineOptions,
+    run_id: str,
+    stack: ExitStack,
+) -> Prepared:
+    """Open both sides and settle the plan; `stack` closes what was opened.
+
+    :raises SpecificationError: the pipeline can't work with this source and this target.
+    """
+    written = resolve_mapping(pipeline, base)
+    source = open_source(
+        pipeline.source, connections=connections, base=base, all_text=options.all_text
+    )
+    stack.callback(source.close)
+    target = open_target(
+        pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
+    )
+    stack.callback(target.close)
+    existing = target.schema()
+    contract = written or contract_by_name(
+        name=pipeline.pipeline,
+        source=source.schema,
+        suggested=source.suggested,
+        target=existing,
+        source_dataset=source.name,
+        target_dataset=target.name,
+    )
+    plan = build_plan(pipeline, contract, source=source.schema, target=existing, window=window)
+    inputs = source.inputs
+    input_hash = input_hash_of(inputs)
+    period = f"{window.start.isoformat()}/{window.end.isoformat()}" if plan.interval and window else None
+    return Prepared(
+        pipeline=pipeline,
+        source=source,
+        target=target,
+        contract=contract,
+        plan=plan,
+        load=Load(
+            load_id=load_id_of(pipeline.pipeline, period or f"input:{input_hash}"),
+            pipeline=pipeline.pipeline,
+            window=period or f"input:{input_hash}",
+            input_hash=input_hash,
+            contract_hash=_definition_hash(pipeline, written, all_text=options.all_text),
+            run_id=run_id,
+            on_reload=pipeline.target.on_reload,
+            inputs=inputs,
+        ),
+        quarantine_home=pipeline.quarantine
+        or target.quarantine_home
+        or str(options.quarantine_home),
+        unmapped=_unmapped(contract, source),
+    )
+
+
+def _definition_hash(
+    pipeline: Pipeline, written: MappingContract | None, *, all_text: bool
+) -> str:
+    """A hash of all that decides rows; by-name contracts follow from source and target alone."""
+    definition = {
+        "pipeline": pipeline.model_dump(mode="json", exclude=NOT_ABOUT_ROWS),
+        "contract": written.contract_hash() if written is not None else "by_name",
+        "all_text": all_text,
+    }
+    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+
+
+def _unmapped(contract: MappingContract, source: Source) -> tuple[str, ...]:
+    used = {name for column in contract.columns.values() for name in column.from_}
+    return tuple(name for name in source.schema.names if name not in used)
