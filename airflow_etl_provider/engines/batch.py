@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.contracts.report import RunReport
+from airflow_etl_provider.exceptions import (
+    BudgetExceededError,
+    EtlError,
+    FencedError,
+    LoadRuleError,
+)
+
 if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.pipeline import Pipeline
-    from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.accounting import Tally
+    from airflow_etl_provider.engines.attempt import Attempt
+    from airflow_etl_provider.engines.backends.base import Backend
+    from airflow_etl_provider.engines.preparation import Prepared
+    from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
+    from airflow_etl_provider.engines.targets.base import LedgerEntry, LoadSession, Published
 
-__all__ = ["EngineOptions", "Progress", "Window", "check_pipeline", "run_pipeline"]
+__all__ = ["EngineOptions", "Progress", "Window", "run_pipeline"]
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+"""Progress is told at most this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +51,7 @@ class EngineOptions:
     """What the machine offers and the caller wants.
 
     :param quarantine_home: where rejected rows go when neither the pipeline nor the target says so.
+    :param scratch: where spilled rows go; the system's temporary folder when absent.
     :param memory_limit: bytes that DuckDB may hold; the rest of the process comes on top.
     :param all_text: convert no cell; every column is text.
     """
@@ -71,20 +94,307 @@ def run_pipeline(
     :param cancel: asked between batches; True stops the run, which then publishes nothing.
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far it came.
     """
-    raise NotImplementedError
+    from airflow_etl_provider.engines.attempt import UnbalancedError
+    from airflow_etl_provider.engines.preparation import prepare
+
+    options = options or EngineOptions()
+    started = time.monotonic()
+    with ExitStack() as stack:
+        prepared = prepare(
+            pipeline,
+            connections=connections,
+            base=base,
+            window=window,
+            options=options,
+            run_id=run_id,
+            stack=stack,
+        )
+        beats = _Beats(prepared, progress=progress, started=started)
+        careful: frozenset[InputIdentity] | None = frozenset()
+        while True:
+            run = _Run(prepared, options=options, beats=beats, cancel=cancel, careful=careful)
+            try:
+                return run.load()
+            except UnbalancedError as error:
+                # The first surprise costs one input the fast road, a second one all of them, so
+                # that a load of many broken files starts again twice at most.
+                if careful is None:
+                    raise
+                careful = frozenset([error.input]) if not careful else None
+                log.info("%s Reading it again, record by record.", error)
 
 
-def check_pipeline(
-    pipeline: Pipeline,
-    *,
-    connections: Connections,
-    base: Path | None = None,
-    options: EngineOptions | None = None,
-    rows: int = 0,
-) -> list[str]:
-    """Validate what can be validated, without a source when `rows` is 0, else on its first records.
+@dataclass(slots=True)
+class _Beats:
+    """Tells the progress, not too often."""
 
-    Returns warnings in words. Writes nothing.
-    :raises SpecificationError: the pipeline can't work.
-    """
-    raise NotImplementedError
+    prepared: Prepared
+    progress: Callable[[Progress], None] | None
+    started: float
+    last: float = field(default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def tell(self, tally: Tally, stage: str, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if self.progress is None or (not force and now - self.last < BEAT_SECONDS):
+            return
+        self.last = now
+        self.progress(
+            Progress(
+                stage=stage,
+                rows_read=tally.judged,
+                rows_rejected=tally.quarantined,
+                bytes_read=tally.bytes_read,
+                bytes_total=sum(i.size or 0 for i in self.prepared.source.inputs),
+                seconds=self.seconds,
+            )
+        )
+
+
+class _Run:
+    """One attempt, from the target's epoch to the report."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        options: EngineOptions,
+        beats: _Beats,
+        cancel: Callable[[], bool] | None,
+        careful: frozenset[InputIdentity] | None,
+    ) -> None:
+        self.prepared = prepared
+        self.options = options
+        self.beats = beats
+        self.cancel = cancel or (lambda: False)
+        self.careful = careful
+
+    def load(self) -> RunReport:
+        from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
+        from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+        from airflow_etl_provider.engines.targets.base import WriteSpec
+
+        prepared, options = self.prepared, self.options
+        target = prepared.pipeline.target
+        with (
+            ComputeSession(
+                memory_limit=options.memory_limit, threads=options.threads, scratch=options.scratch
+            ) as compute,
+            # The plan is bound before the target hears of the load.
+            _closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
+            prepared.target.begin(
+                load=prepared.load,
+                schema=prepared.plan.target,
+                write=WriteSpec(
+                    mode=target.mode,
+                    key=target.key,
+                    latest_by=target.latest_by,
+                    load_columns=target.load_columns,
+                ),
+            ) as session,
+        ):
+            if session.already_loaded is not None:
+                return self._already_loaded(session.already_loaded)
+            return self._write(session, backend)
+
+    def _write(self, session: LoadSession, backend: Backend) -> RunReport:
+        from airflow_etl_provider.engines.attempt import Attempt
+        from airflow_etl_provider.engines.quarantine import QuarantineWriter
+
+        prepared = self.prepared
+        quarantine = QuarantineWriter(
+            prepared.quarantine_home,
+            pipeline=prepared.load.pipeline,
+            load_id=prepared.load.load_id,
+            run_id=prepared.load.run_id,
+        )
+        attempt = Attempt(
+            plan=prepared.plan,
+            source=prepared.source,
+            backend=backend,
+            quarantine=quarantine,
+            careful=self.careful,
+            scratch=self.options.scratch,
+            beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),
+            cancelled=self.cancel,
+        )
+        try:
+            taken = self._send(session, attempt)
+            attempt.tally.check_written(taken)
+            manifest = quarantine.seal()
+        except BaseException as error:
+            quarantine.discard()
+            self._explain(error, attempt)
+            raise
+        self._hold_back(attempt, quarantine, manifest)
+        self.beats.tell(attempt.tally, "publishing", force=True)
+        published = self._publish(session, attempt, quarantine, manifest)
+        return self._report(attempt, manifest, published)
+
+    def _send(self, session: LoadSession, attempt: Attempt) -> int:
+        import pyarrow as pa
+
+        schema = session.arrow_schema
+        reader = pa.RecordBatchReader.from_batches(schema, attempt.batches(schema))
+        try:
+            return session.write(reader)
+        except BaseException:
+            # The driver saw only that its input broke off; why is ours to say.
+            if attempt.failure is not None:
+                raise attempt.failure from None
+            raise
+
+    def _hold_back(
+        self, attempt: Attempt, quarantine: QuarantineWriter, manifest: Manifest | None
+    ) -> None:
+        """Publish nothing over the budget or against a rule; the rejects stay to be looked at."""
+        tally, budget = attempt.tally, self.prepared.pipeline.max_rejected
+        failing, warning = attempt.broken_load_rules()
+        for words in warning:
+            tally.warnings[words] += 1
+        error: EtlError | None = None
+        if not budget.allows(rejected=tally.quarantined, read=tally.records):
+            reasons = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common(5))
+            error = BudgetExceededError(
+                f"{tally.quarantined} of {tally.records} records were rejected ({reasons}), more than "
+                f"max_rejected allows. Nothing was published.",
+                hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then mend "
+                "the contract or raise max_rejected."
+                if manifest
+                else None,
+            )
+        elif failing:
+            error = LoadRuleError(
+                f"Rules of severity fail do not hold: {'; '.join(failing)}. Nothing was published."
+            )
+        if error is not None:
+            if manifest is not None:
+                quarantine.mark("not_published")
+            error.report = self._failed_report(error, attempt, manifest)
+            raise error
+
+    def _publish(
+        self,
+        session: LoadSession,
+        attempt: Attempt,
+        quarantine: QuarantineWriter,
+        manifest: Manifest | None,
+    ) -> Published:
+        from airflow_etl_provider.engines.targets.base import Publication
+
+        tally = attempt.tally
+        try:
+            published = session.publish(
+                Publication(
+                    rows_read=tally.records,
+                    rows_quarantined=tally.quarantined,
+                    rows_filtered=tally.filtered,
+                    rows_deduplicated=tally.deduplicated,
+                    quarantine=manifest.location if manifest else None,
+                    quarantine_checksum=manifest.checksum if manifest else None,
+                    positions={
+                        "inputs": [
+                            {"name": i.name, "size": i.size, "version": i.version}
+                            for i in self.prepared.load.inputs
+                        ]
+                    },
+                )
+            )
+        except FencedError as error:
+            quarantine.discard()
+            self._explain(error, attempt)
+            raise
+        except EtlError as error:
+            # Whether the commit came through may be unknown now; an orphan is swept, a loss is not.
+            self._explain(error, attempt)
+            raise
+        if manifest is not None:
+            quarantine.mark("published")
+        return published
+
+    def _explain(self, error: BaseException, attempt: Attempt) -> None:
+        if isinstance(error, EtlError) and error.report is None:
+            error.report = self._failed_report(error, attempt, None)
+
+    def _base_report(self, attempt: Attempt) -> RunReport:
+        prepared, tally = self.prepared, attempt.tally
+        return RunReport(
+            status="failed",
+            run_id=prepared.load.run_id,
+            pipeline=prepared.load.pipeline,
+            load_id=prepared.load.load_id,
+            target=prepared.target.name,
+            rows_read=tally.records,
+            rows_quarantined=tally.quarantined,
+            rows_filtered=tally.filtered,
+            rows_deduplicated=tally.deduplicated,
+            bytes_read=tally.bytes_read,
+            seconds=round(self.beats.seconds, 3),
+            reasons=dict(tally.reasons.most_common()),
+            warnings=dict(tally.warnings.most_common()),
+            inputs=tuple(i.report() for i in tally.inputs),
+            unmapped=prepared.unmapped,
+            notes=tuple(getattr(prepared.source, "notes", ())),
+        )
+
+    def _failed_report(
+        self, error: EtlError, attempt: Attempt, manifest: Manifest | None
+    ) -> RunReport:
+        return replace(
+            self._base_report(attempt),
+            rows_loaded=0,
+            quarantine=manifest.location if manifest else None,
+            error={"code": error.code, "message": str(error)},
+        )
+
+    def _report(
+        self, attempt: Attempt, manifest: Manifest | None, published: Published
+    ) -> RunReport:
+        report = self._base_report(attempt)
+        self.beats.tell(attempt.tally, "done", force=True)
+        return replace(
+            report,
+            status="done_with_rejects" if report.rows_quarantined else "done",
+            rows_loaded=published.rows_loaded,
+            rows_deduplicated=report.rows_deduplicated + published.rows_deduplicated,
+            rows_deleted=published.rows_deleted,
+            quarantine=manifest.location if manifest else None,
+        )
+
+    def _already_loaded(self, entry: LedgerEntry) -> RunReport:
+        """What the ledger says of the load; nothing was read or written now."""
+        return RunReport(
+            status="already_loaded",
+            run_id=self.prepared.load.run_id,
+            pipeline=entry.pipeline,
+            load_id=entry.load_id,
+            target=self.prepared.target.name,
+            rows_read=entry.rows_read,
+            rows_loaded=entry.rows_loaded,
+            rows_quarantined=entry.rows_quarantined,
+            rows_filtered=entry.rows_filtered,
+            rows_deduplicated=entry.rows_deduplicated,
+            rows_deleted=entry.rows_deleted,
+            seconds=round(self.beats.seconds, 3),
+            quarantine=entry.quarantine,
+            unmapped=self.prepared.unmapped,
+            notes=(
+                f"Run {entry.run_id} published this load at {entry.published_at}; nothing to do.",
+            ),
+        )
+
+
+class _closing:
+    """`contextlib.closing` that keeps the type of what it closes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __enter__(self) -> Backend:
+        return self._backend
+
+    def __exit__(self, *exc: object) -> None:
+        self._backend.close()

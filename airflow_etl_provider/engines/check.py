@@ -1,0 +1,199 @@
+"""Validate a pipeline without loading: names, types and expressions, then the first records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.expressions import parse_expression
+from airflow_etl_provider.contracts.files import resolve_mapping
+from airflow_etl_provider.contracts.rules import LoadExpression, RowExpression
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.engines.batch import EngineOptions
+from airflow_etl_provider.engines.planner import build_plan
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.mapping import MappingContract
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.engines.plan import Plan
+    from airflow_etl_provider.engines.sources.base import Scan
+
+__all__ = ["CheckReport", "check_pipeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found; the counts are of the dry run's records, 0 without one.
+
+    :param reasons: rejected records by reason code and column.
+    """
+
+    warnings: tuple[str, ...]
+    rows: int = 0
+    rows_good: int = 0
+    rows_rejected: int = 0
+    rows_filtered: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def check_pipeline(
+    pipeline: Pipeline,
+    *,
+    connections: Connections,
+    base: Path | None = None,
+    options: EngineOptions | None = None,
+    rows: int = 0,
+) -> CheckReport:
+    """Validate what can be validated; with `rows`, also on that many first records of the source.
+
+    Without `rows` no connection is opened and no file but the contract is read. Nothing is written.
+
+    :raises EtlError: the pipeline can't work, or (with `rows`) its source or target can't be read.
+    """
+    without_interval = pipeline.model_copy(
+        update={"source": pipeline.source.model_copy(update={"incremental": None})}
+    )
+    contract = resolve_mapping(pipeline, base)
+    warnings = tuple(_null_warnings(pipeline))
+    if rows <= 0:
+        _check_dry(without_interval, contract)
+        return CheckReport(warnings)
+    return _check_on_records(
+        without_interval,
+        connections=connections,
+        base=base,
+        options=options or EngineOptions(),
+        rows=rows,
+        warnings=warnings,
+    )
+
+
+def _check_dry(pipeline: Pipeline, contract: MappingContract | None) -> None:
+    if contract is not None and contract.source.fields:
+        source = Schema(tuple(Field(n, of) for n, of in contract.source.fields.items()))
+        _bind(build_plan(pipeline, contract, source=source, target=None, window=None))
+        return
+    # Without the source's fields only the grammar of what people wrote can be checked.
+    if pipeline.filter is not None:
+        parse_expression(pipeline.filter, kind="filter")
+    for rule in pipeline.rules:
+        for check in rule.checks:
+            if isinstance(check, RowExpression):
+                parse_expression(check.sql, kind="rule")
+            elif isinstance(check, LoadExpression):
+                parse_expression(check.sql, kind="load")
+
+
+def _bind(plan: Plan) -> None:
+    from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+
+    with ComputeSession(memory_limit=2**26, threads=1) as compute:
+        DuckDbBackend(plan, session=compute)
+
+
+def _check_on_records(
+    pipeline: Pipeline,
+    *,
+    connections: Connections,
+    base: Path | None,
+    options: EngineOptions,
+    rows: int,
+    warnings: tuple[str, ...],
+) -> CheckReport:
+    from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.preparation import prepare
+
+    reasons: Counter[str] = Counter()
+    seen = good = rejected = filtered = 0
+    with ExitStack() as stack:
+        prepared = prepare(
+            pipeline,
+            connections=connections,
+            base=base,
+            window=None,
+            options=options,
+            run_id="check",
+            stack=stack,
+        )
+        compute = stack.enter_context(
+            ComputeSession(
+                memory_limit=options.memory_limit, threads=options.threads, scratch=options.scratch
+            )
+        )
+        backend = DuckDbBackend(prepared.plan, session=compute)
+        for number, input in enumerate(prepared.source.inputs):
+            scan = prepared.source.scan(input)
+            stack.callback(scan.close)
+            for verdict in backend.judge(_Head(scan, rows - seen), number=number):
+                seen += verdict.seen
+                good += verdict.good.num_rows
+                filtered += verdict.filtered
+                rejected += len(verdict.failed)
+                for row in verdict.failed:
+                    reasons.update({prepared.plan.row_checks[c].label for c in row.checks})
+            if seen >= rows:
+                break
+    return CheckReport(warnings, seen, good, rejected, filtered, dict(reasons.most_common()))
+
+
+class _Head:
+    """The first rows of a scan."""
+
+    def __init__(self, scan: Scan, rows: int) -> None:
+        self._scan = scan
+        self._rows = rows
+        self.input = scan.input
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._scan, name)
+
+    def relation(self, connection: DuckDBPyConnection) -> str:
+        from sqlglot import exp
+
+        view = self._scan.relation(connection)
+        head = exp.select(exp.Star()).from_(exp.to_table(view)).limit(self._rows)
+        connection.execute(
+            exp.Create(
+                this=exp.to_table("check_head"), kind="VIEW", replace=True, expression=head
+            ).sql(dialect="duckdb")
+        )
+        return "check_head"
+
+
+def _null_warnings(pipeline: Pipeline) -> list[str]:
+    """A NULL in a filter keeps no row, in a rule it passes: say so where nothing handles it."""
+    conditions = [("filter", pipeline.filter, "drops the row")] + [
+        ("rule", check.sql, "passes the rule")
+        for rule in pipeline.rules
+        for check in rule.checks
+        if isinstance(check, RowExpression)
+    ]
+    warnings = []
+    for what, sql, effect in conditions:
+        if sql is None:
+            continue
+        parsed = parse_expression(sql, kind="filter" if what == "filter" else "rule")
+        if parsed.columns and not _handles_null(sql):
+            warnings.append(
+                f"{what} {sql!r}: a NULL in {', '.join(sorted(parsed.columns))} {effect}. Use "
+                "`is distinct from`, `coalesce` or `is null` where that is not meant."
+            )
+    return warnings
+
+
+def _handles_null(sql: str) -> bool:
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    return (
+        tree.find(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Coalesce, exp.Is, exp.Null) is not None
+    )
