@@ -10,7 +10,6 @@ checks six rules and quarantines; the others do neither. A peer that is not inst
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import subprocess
 import sys
@@ -112,7 +111,7 @@ def main() -> None:
     )
     print(f"{csv.name}: {csv.stat().st_size / 1e6:.0f} MB, {arguments.rows} rows")
     with Cluster() as cluster:
-        bench = _Bench(cluster, csv, folder, key=arguments.key)
+        bench = _Bench(cluster, csv, folder, key=arguments.key, python=arguments.peer_python)
         contenders: dict[str, Callable[[], Sample]] = {}
         for name in arguments.peers.split(","):
             reason = bench.missing(name)
@@ -131,6 +130,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bad", type=float, default=0.0, help="share of rows that can't be loaded")
     parser.add_argument("--key", action="store_true", help="the table has a primary key")
     parser.add_argument("--peers", default="psql,etl,etl_without_rules,pandas,dlt")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that pandas and dlt are installed for"
+    )
     parser.add_argument("--folder", help="where the data goes; the temporary folder when absent")
     arguments = parser.parse_args()
     if arguments.bad:
@@ -140,17 +142,24 @@ def _arguments() -> argparse.Namespace:
 
 
 class _Bench:
-    def __init__(self, cluster: Cluster, csv: Path, folder: Path, *, key: bool) -> None:
+    def __init__(
+        self, cluster: Cluster, csv: Path, folder: Path, *, key: bool, python: str
+    ) -> None:
         self.cluster = cluster
         self.csv = csv
         self.folder = folder
+        self.python = python
         self.key = "PRIMARY KEY" if key else ""
         self.server = ServerCpu(cluster.postmaster)
         (folder / "orders.mapping.yaml").write_text(CONTRACT)
 
     def missing(self, name: str) -> str | None:
-        needs = {"pandas": "pandas", "dlt": "dlt"}.get(name)
-        return f"{needs} is not installed" if needs and not importlib.util.find_spec(needs) else None
+        if name not in ("pandas", "dlt"):
+            return None
+        found = subprocess.run(
+            [self.python, "-c", f"import {name}, psycopg2"], check=False, capture_output=True
+        )
+        return f"{name} or psycopg2 is not installed" if found.returncode else None
 
     def psql(self) -> Sample:
         # `\copy` takes ISO dates only: the day-first column is read as the server's DateStyle says.
@@ -169,11 +178,11 @@ class _Bench:
         return self._etl(" []")
 
     def pandas(self) -> Sample:
-        return self._run([sys.executable, "-c", PANDAS, str(self.csv), self.cluster.dsn])
+        return self._run([self.python, "-c", PANDAS, str(self.csv), self.cluster.dsn])
 
     def dlt(self) -> Sample:
         self._sql("DROP SCHEMA IF EXISTS dlt_bench CASCADE")
-        return self._run([sys.executable, "-c", DLT, str(self.csv), self.cluster.dsn])
+        return self._run([self.python, "-c", DLT, str(self.csv), self.cluster.dsn])
 
     def _etl(self, rules: str) -> Sample:
         path = self.folder / "orders.yaml"

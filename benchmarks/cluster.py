@@ -32,7 +32,7 @@ class Cluster(AbstractContextManager["Cluster"]):
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://{self.user}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{self.user}:trusted@127.0.0.1:{self.port}/postgres"
 
     @property
     def postmaster(self) -> int:
