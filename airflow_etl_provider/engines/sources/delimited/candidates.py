@@ -1,0 +1,211 @@
+"""Which delimiter, quote and escape fit a text best.
+
+A candidate is scored as in van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by detecting
+row and type patterns" (DMKD 33, 2019): how regular the rows are that it makes, times how much the
+cells look like values. https://arxiv.org/abs/1811.11242
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from airflow_etl_provider.engines.sources.delimited.cellkinds import CellKind, kind_of
+from airflow_etl_provider.engines.sources.delimited.dialect import Newline, ResolvedDialect
+from airflow_etl_provider.engines.sources.delimited.grammar import RecordParser
+
+__all__ = ["Row", "best_candidate", "parse_rows", "plain_dialect"]
+
+_PRIORS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.95, "~": 0.95, "\x01": 1.0, "\x1f": 1.0}
+_UNLIKELY = {":": 0.7, " ": 0.6, "/": 0.3, "=": 0.4, "*": 0.5, "&": 0.5, "#": 0.6, "%": 0.4}
+_OTHER = 0.5
+_DOUBLED = ("||", "::", ";;", "^^", "~~", "##", "&&", "|~|", "~|~", "<>", "\t\t")
+
+_WORTH: dict[CellKind, float] = {
+    "number": 1.0,
+    "date": 1.0,
+    "time": 1.0,
+    "address": 1.0,
+    "word": 0.9,
+    "null": 0.8,
+    "text": 0.6,
+    "suspect": 0.05,
+}
+
+_SINGLE = 0.3
+"""What one column is worth: a text that splits into regular rows is seldom meant as one."""
+
+_LINES = 160
+_CHARACTERS = 60_000
+"""How much of the beginning the candidates are tried on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a sample: its first line, the line after it, its fields (None: broken)."""
+
+    start: int
+    end: int
+    fields: tuple[str, ...] | None
+
+
+def plain_dialect(newline: Newline) -> ResolvedDialect:
+    """Commas, double quotes, no header: what is assumed until something else is found."""
+    return ResolvedDialect(
+        encoding="utf-8", bom=0, delimiter=",", quote='"', escape="", comment="", newline=newline,
+        skip_rows=0, header_rows=0, columns=(), null_values=(),
+    )  # fmt: skip
+
+
+def separator_of(newline: Newline) -> str:
+    """What lines are joined by when a quoted field spans them."""
+    return "" if newline == "mixed" else "\r" if newline == "\r" else "\n"
+
+
+def parse_rows(lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0) -> list[Row]:
+    """Rows of a sample; blank and comment lines are left out, broken ones are a line each."""
+    parser = RecordParser(
+        replace(dialect, null_values=()), separator=separator_of(dialect.newline)
+    )
+    rows, at, stop = [], first, len(lines)
+    while at < stop:
+        text = lines[at]
+        if parser.is_blank(text) or (dialect.comment and text.startswith(dialect.comment)):
+            at += 1
+            continue
+        outcome = parser.parse(lines, at, stop)
+        if outcome.fields is None:
+            rows.append(Row(at, at + 1, None))
+            at += 1
+        else:
+            fields = tuple(field or "" for field in outcome.fields)
+            rows.append(Row(at, outcome.end, fields))
+            at = outcome.end
+    return rows
+
+
+def best_candidate(
+    lines: Sequence[str],
+    *,
+    newline: Newline,
+    delimiter: str | None,
+    quote: str | None,
+    escape: str | None,
+) -> tuple[ResolvedDialect, float]:
+    """The dialect that explains the lines best, and its score; what is given stays as it is."""
+    lines = _beginning(lines)
+    text = "\n".join(lines)
+    plain = plain_dialect(newline)
+    best, best_score = plain, 0.0
+    if delimiter is None:
+        best_score = _SINGLE * _mean_worth([[line] for line in lines if line.strip()], quote='"')
+    for chosen_quote, chosen_escape in _quotings(text, quote=quote, escape=escape):
+        delimiters = [delimiter] if delimiter is not None else _delimiters(lines)
+        for chosen in delimiters:
+            candidate = replace(
+                plain, delimiter=chosen, quote=chosen_quote, escape=chosen_escape
+            )
+            prior = _prior(chosen) * {'"': 1.0, "": 0.96}.get(chosen_quote, 0.98)
+            prior *= 0.99 if chosen_escape else 1.0
+            score = _score(lines, candidate, floor=best_score / prior) * prior
+            if score > best_score:
+                best, best_score = candidate, score
+    if delimiter is not None:
+        best = replace(best, delimiter=delimiter)
+    if quote is not None:
+        best = replace(best, quote=quote)
+    if escape is not None:
+        best = replace(best, escape="" if escape == quote else escape)
+    return best, best_score
+
+
+def _beginning(lines: Sequence[str]) -> Sequence[str]:
+    size = 0
+    for at, line in enumerate(lines):
+        size += len(line)
+        if at >= _LINES or (size > _CHARACTERS and at > 8):
+            return lines[:at]
+    return lines
+
+
+def _prior(delimiter: str) -> float:
+    if len(delimiter) > 1:
+        return 1.0
+    return _PRIORS.get(delimiter) or _UNLIKELY.get(delimiter, _OTHER)
+
+
+def _delimiters(lines: Sequence[str]) -> Iterator[str]:
+    """Characters that stand in many lines and are no part of words or numbers."""
+    filled = [line for line in lines if line.strip()]
+    counts: Counter[str] = Counter()
+    for line in filled:
+        counts.update({char for char in line if not char.isalnum()})
+    likely = [char for char in (*_PRIORS, *_UNLIKELY) if counts[char]]
+    others = [
+        char
+        for char, count in counts.most_common()
+        if char not in _PRIORS
+        and char not in _UNLIKELY
+        and char not in "\"'._-+()[]{}<>\\\r\n@$£€"
+        and count >= 0.6 * len(filled)
+    ]
+    text = "\n".join(filled)
+    for char in likely + others[:3]:
+        if counts[char] >= 0.2 * len(filled) or char in _PRIORS:
+            yield char
+    for several in _DOUBLED:
+        if several in text and text.count(several) * len(several) >= 0.9 * text.count(several[0]):
+            yield several
+
+
+def _quotings(text: str, *, quote: str | None, escape: str | None) -> list[tuple[str, str]]:
+    if quote is not None:
+        quotes = [quote]
+    else:
+        quotes = ['"']
+        if '"' in text:
+            quotes.append("")
+        if len(re.findall(r"(?:^|[^\w\s'])[ \t]?'[^'\n]*'(?=[^\w\s']|\s*$)", text, re.M)) >= 2:
+            quotes.append("'")
+    made = []
+    for one in quotes:
+        if escape is not None:
+            made.append((one, "" if escape == one else escape))
+            continue
+        made.append((one, ""))
+        if one and "\\" + one in text:
+            made.append((one, "\\"))
+    return made
+
+
+def _score(lines: Sequence[str], candidate: ResolvedDialect, *, floor: float) -> float:
+    """Regularity times worth of the cells; 0 as soon as it can't pass `floor`."""
+    rows = parse_rows(lines, candidate)
+    widths = Counter(len(row.fields) for row in rows if row.fields and len(row.fields) > 1)
+    if not widths:
+        return 0.0
+    width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
+    spread = sum(widths.values()) / len(rows)
+    regular = (0.8 * count / len(rows) + 0.2 * spread) * (1 - 0.5 / (width - 1))
+    if regular <= floor:
+        return 0.0
+    cells = [row.fields for row in rows if row.fields and len(row.fields) == width]
+    return regular * _mean_worth(cells, quote=candidate.quote)
+
+
+def _mean_worth(rows: Sequence[Sequence[str]], *, quote: str) -> float:
+    total, count = 0.0, 0
+    for row in rows:
+        for cell in row:
+            kind = kind_of(cell)
+            if kind == "empty":
+                continue
+            count += 1
+            stripped = cell.strip()
+            if stripped[0] in "\"'" and stripped[0] != quote and stripped[-1] == stripped[0]:
+                total += 0.3
+            else:
+                total += _WORTH[kind]
+    return total / count if count else 0.3
