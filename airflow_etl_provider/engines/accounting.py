@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_etl_provider.contracts.report import InputReport
+from airflow_etl_provider.contracts.rules import LOAD_NAMES
 from airflow_etl_provider.exceptions import AccountingError
 
-__all__ = ["LOAD_FIGURES", "InputTally", "Tally"]
-
-LOAD_FIGURES = ("rows", "rows_read", "rows_quarantined", "rows_filtered", "rows_deduplicated")
-"""The names that a rule on the load may use; `rows` is what will be loaded."""
+__all__ = ["InputTally", "Tally"]
 
 
 @dataclass(slots=True)
@@ -105,8 +103,9 @@ class Tally:
         return self.good + self.quarantined + self.filtered + self.deduplicated
 
     def load_figures(self) -> Mapping[str, int]:
+        """The counts under the names that a rule on the load may use."""
         figures = (self.good, self.records, self.quarantined, self.filtered, self.deduplicated)
-        return dict(zip(LOAD_FIGURES, figures, strict=True))
+        return dict(zip(LOAD_NAMES, figures, strict=True))
 
     def check_written(self, taken: int) -> None:
         """:raises AccountingError: the target's driver took another number of rows than it was given."""

@@ -99,7 +99,7 @@ class Attempt:
     def _load_holds(self, check: LoadCheck) -> bool:
         if isinstance(check.check, NullShare):
             rows = self.tally.good
-            return rows == 0 or self.tally.nulls[check.check.column] / rows <= check.check.max_share
+            return rows == 0 or self.tally.nulls[check.check.column] / rows <= check.check.share
         return self.backend.holds(check.check.sql, self.tally.load_figures())
 
     def _scan(self, input: InputIdentity) -> Scan:

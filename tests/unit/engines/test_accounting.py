@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_etl_provider.contracts.pipeline import RejectBudget
-from airflow_etl_provider.engines.accounting import LOAD_FIGURES, Tally
+from airflow_etl_provider.contracts.rules import LOAD_NAMES
+from airflow_etl_provider.engines.accounting import Tally
 from airflow_etl_provider.exceptions import AccountingError
 
 
@@ -34,7 +35,7 @@ def test_load_rules_see_the_figures_by_name() -> None:
     tally = Tally()
     one = tally.begin("a")
     one.records, one.good, one.quarantined, one.filtered = 10, 7, 2, 1
-    assert dict(tally.load_figures()) == dict(zip(LOAD_FIGURES, (7, 10, 2, 1, 0), strict=True))
+    assert dict(tally.load_figures()) == dict(zip(LOAD_NAMES, (7, 10, 2, 1, 0), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from airflow_etl_provider.contracts.rules import LoadExpression
-from airflow_etl_provider.engines.accounting import LOAD_FIGURES
+from airflow_etl_provider.contracts.rules import LOAD_NAMES, LoadExpression
 from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
 from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
 from airflow_etl_provider.engines.backends.duckdb.render import (
@@ -48,7 +47,7 @@ class DuckDbBackend:
         self._bind()
         for load_check in plan.load_checks:
             if isinstance(load_check.check, LoadExpression):
-                bind_load_condition(load_check.check.sql, LOAD_FIGURES)
+                bind_load_condition(load_check.check.sql, LOAD_NAMES)
 
     def interrupt(self) -> None:
         self.session.interrupt()
