@@ -44,11 +44,21 @@ _CHARACTERS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record of a sample: its first line, the line after it, its fields (None: broken)."""
+    """One record of a sample: its first line, the line after it, its fields.
+
+    Where quoting is broken `fields` is None and `text` the line.
+    """
 
     start: int
     end: int
     fields: tuple[str, ...] | None
+    text: str = ""
+
+    def rough_fields(self, delimiter: str) -> tuple[str, ...]:
+        """The fields, or what they may have been meant to be."""
+        if self.fields is not None:
+            return self.fields
+        return tuple(cell.strip().strip("\"'") for cell in self.text.split(delimiter))
 
 
 def plain_dialect(newline: Newline) -> ResolvedDialect:
@@ -77,7 +87,7 @@ def parse_rows(lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0
             continue
         outcome = parser.parse(lines, at, stop)
         if outcome.fields is None:
-            rows.append(Row(at, at + 1, None))
+            rows.append(Row(at, at + 1, None, parser.chomp(text)))
             at += 1
         else:
             fields = tuple(field or "" for field in outcome.fields)
@@ -95,12 +105,12 @@ def best_candidate(
     escape: str | None,
 ) -> tuple[ResolvedDialect, float]:
     """The dialect that explains the lines best, and its score; what is given stays as it is."""
-    lines = _beginning(lines)
+    lines = _beginning(_without_comments(lines))
     text = "\n".join(lines)
     plain = plain_dialect(newline)
     best, best_score = plain, 0.0
     if delimiter is None:
-        best_score = _SINGLE * _mean_worth([[line] for line in lines if line.strip()], quote='"')
+        best_score = _SINGLE * _single_worth(lines)
     for chosen_quote, chosen_escape in _quotings(text, quote=quote, escape=escape):
         delimiters = [delimiter] if delimiter is not None else _delimiters(lines)
         for chosen in delimiters:
@@ -119,6 +129,13 @@ def best_candidate(
     if escape is not None:
         best = replace(best, escape="" if escape == quote else escape)
     return best, best_score
+
+
+def _without_comments(lines: Sequence[str]) -> Sequence[str]:
+    """Lines that don't start with `#`, where several do: they may be prose."""
+    others = [line for line in lines if not line.startswith("#")]
+    several = len(lines) - len(others) >= 2
+    return others if several and any(line.strip() for line in others) else lines
 
 
 def _beginning(lines: Sequence[str]) -> Sequence[str]:
@@ -189,10 +206,24 @@ def _score(lines: Sequence[str], candidate: ResolvedDialect, *, floor: float) ->
     width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
     spread = sum(widths.values()) / len(rows)
     regular = (0.8 * count / len(rows) + 0.2 * spread) * (1 - 0.5 / (width - 1))
-    if regular <= floor:
+    unlikely = candidate.delimiter not in _PRIORS
+    if regular <= floor or (unlikely and (len(rows) < 3 or count < 0.7 * len(rows))):
         return 0.0
     cells = [row.fields for row in rows if row.fields and len(row.fields) == width]
     return regular * _mean_worth(cells, quote=candidate.quote)
+
+
+def _single_worth(lines: Sequence[str]) -> float:
+    """What the lines are worth as one column; a line that is all in quotes is meant as one cell."""
+    cells, quoted = [], 0
+    for line in lines:
+        cell = line.strip()
+        if len(cell) > 2 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1]:
+            quoted += 1
+        elif cell:
+            cells.append([cell])
+    loose = _mean_worth(cells, quote='"') * len(cells) if cells else 0.0
+    return (loose + 0.9 * quoted) / max(1, len(cells) + quoted)
 
 
 def _mean_worth(rows: Sequence[Sequence[str]], *, quote: str) -> float:

@@ -33,6 +33,8 @@ class ResolvedDialect:
     :param pad_short_rows: a record with too few fields ends in NULLs, since this writer leaves
         empty fields at the end out; otherwise it is rejected.
     :param trailing_delimiter: a record may end with one delimiter more than it has fields.
+    :param bare_quotes: this writer does not escape quotes inside quotes, so a quote ends a field only
+        before a delimiter or the end of a line.
     :param repeated_header: the header stands in the file again; where it does, it is rejected.
     """
 
@@ -50,6 +52,7 @@ class ResolvedDialect:
     skip_blanks: bool = False
     pad_short_rows: bool = False
     trailing_delimiter: bool = False
+    bare_quotes: bool = False
     repeated_header: bool = False
 
     @property
@@ -57,8 +60,8 @@ class ResolvedDialect:
         """Why only our own splitter reads this dialect as it is meant, None when DuckDB does too."""
         if self.newline not in ("\n", "\r\n"):
             return "line ends other than LF and CRLF, or several kinds of them"
-        if self.escape:
-            return "escaped quotes"
+        if self.escape or self.bare_quotes:
+            return "quotes escaped by another character, or not at all"
         if self.skip_blanks:
             return "blanks after delimiters"
         if self.pad_short_rows or self.trailing_delimiter:

@@ -52,9 +52,14 @@ class RecordParser:
         self._escape = dialect.escape if dialect.escape != quote else ""
         self._after = re.compile(blank)
         self._opening = re.compile(blank + re.escape(quote))
-        self._body, self._escaped = _patterns(quote, self._escape)
+        closing = f"{blank}(?:{re.escape(delimiter)}|[\r\n]*\\Z)" if dialect.bare_quotes else ""
+        self._body, self._escaped = _patterns(quote, self._escape, closing)
         self._use_csv = (
-            len(quote) == 1 and len(delimiter) == 1 and not self._escape and not self._skip_blanks
+            len(quote) == 1
+            and len(delimiter) == 1
+            and not self._escape
+            and not self._skip_blanks
+            and not dialect.bare_quotes
         )
         self._hazards = tuple(
             {quote * 2, *(one + quote for one in blanks)}
@@ -161,13 +166,19 @@ class RecordParser:
         return value.replace(self._quote * 2, self._quote) if self._quote in value else value
 
 
-def _patterns(quote: str, escape: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What stands inside quotes up to the closing one, and an escaped character."""
+def _patterns(
+    quote: str, escape: str, closing: str
+) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What stands inside quotes up to the closing one, and an escaped character.
+
+    :param closing: what must follow a quote for it to be the closing one; "" for anything.
+    """
     if not quote:
         return re.compile(""), re.compile("(?!)")
     q = re.escape(quote)
+    bare = f"|{q}(?!{closing})" if closing else ""
     if not escape:
-        return re.compile(f"[^{q}]*(?:{q}{q}[^{q}]*)*"), re.compile("(?!)")
+        return re.compile(f"[^{q}]*(?:(?:{q}{q}{bare})[^{q}]*)*"), re.compile("(?!)")
     e = re.escape(escape)
-    body = re.compile(f"[^{q}{e}]*(?:{e}.?[^{q}{e}]*)*", re.DOTALL)
+    body = re.compile(f"[^{q}{e}]*(?:(?:{e}.?{bare})[^{q}{e}]*)*", re.DOTALL)
     return body, re.compile(f"{e}([{q}{e}])")

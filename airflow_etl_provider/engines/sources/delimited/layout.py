@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +94,7 @@ def _filled(row: Row) -> int:
 def _table_start(rows: Sequence[Row], width: int) -> int:
     """The first row that is as wide as the table and no title (`Report of May,,,`)."""
     inside = [row for row in rows if row.fields and len(row.fields) == width]
-    fills = sorted(_filled(row) for row in inside)
+    fills = sorted(filled for filled in map(_filled, inside) if filled)
     typical = fills[len(fills) // 2] if fills else 0
     for at, row in enumerate(rows):
         if row.fields is None or len(row.fields) != width:
@@ -114,10 +113,12 @@ def _header(
     body = _sample_below(rows, start, width)
     verdict = _votes(first, body)
     if verdict <= 0 and start > 0 and not fixed:
-        other = _other_width(rows[start - 1], width, delimiter)
+        other = _other_width(rows[start - 1], [first, *body], width, delimiter)
         if other is not None and _votes(other, [first, *body]) >= verdict:
             return start - 1, [other]
     if len(first) != width or verdict < 0 or (verdict == 0 and not _may_be_names(first, body)):
+        while start and not fixed and _looks_like_record(rows[start - 1], width, delimiter):
+            start -= 1
         return start, []
     names = [first]
     while len(names) < _MAX_HEADER_ROWS:
@@ -128,11 +129,18 @@ def _header(
     return start, names
 
 
-def _other_width(row: Row, width: int, delimiter: str) -> tuple[str, ...] | None:
+def _looks_like_record(row: Row, width: int, delimiter: str) -> bool:
+    """Whether a row before the first one that fits is a record gone wrong, and no preamble."""
+    fields = row.rough_fields(delimiter)
+    typed = sum(is_typed(kind_of(cell)) for cell in fields)
+    return len(fields) > max(1, width // 2) and 2 * typed >= len(fields)
+
+
+def _other_width(
+    row: Row, body: Sequence[Sequence[str]], width: int, delimiter: str
+) -> tuple[str, ...] | None:
     """The row before the table as its header, written with another delimiter or fewer fields."""
-    fields = row.fields
-    if fields is None:
-        return None
+    fields = row.rough_fields(delimiter)
     line = delimiter.join(fields)
     for other in (",", ";", "\t", "|", " "):
         if other != delimiter and line.count(other) == width - 1:
@@ -140,7 +148,8 @@ def _other_width(row: Row, width: int, delimiter: str) -> tuple[str, ...] | None
             if all(cells) and not any(is_typed(kind_of(cell)) for cell in cells):
                 return cells
     near = abs(len(fields) - width) <= max(1, width // 10) and len(fields) > 1
-    if near and sum(map(bool, fields)) >= len(fields) - 1 and len(set(fields)) >= len(fields) - 1:
+    different = len(set(fields)) >= len(fields) - 1 or _votes(fields, body) >= 0.5 * width
+    if near and sum(map(bool, fields)) >= len(fields) - 1 and different:
         kinds = [kind_of(cell) for cell in fields]
         if not any(is_typed(kind) for kind in kinds):
             return fields
@@ -159,6 +168,9 @@ def _sample_below(rows: Sequence[Row], at: int, width: int) -> list[tuple[str, .
 
 def _votes(row: Sequence[str], body: Sequence[Sequence[str]]) -> float:
     """Above 0: the row differs from the columns beneath it as names do; below 0: it is one of them."""
+    others = [below for below in body if not _repeats(row, below)]
+    if len(others) >= 0.7 * len(body):
+        body = others
     if not body:
         return 0.0
     score = 0.0
@@ -169,6 +181,12 @@ def _votes(row: Sequence[str], body: Sequence[Sequence[str]]) -> float:
             continue
         score += _column_vote(cell, kind, values)
     return score
+
+
+def _repeats(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a row is nearly the same: the header of a further table, more likely than a record."""
+    pairs = [(a, b) for a, b in zip(row, below, strict=False) if a or b]
+    return len(pairs) > 1 and sum(a == b for a, b in pairs) >= 0.8 * len(pairs)
 
 
 def _column_vote(cell: str, kind: str, values: Sequence[str]) -> float:
@@ -270,9 +288,6 @@ def _trailing(
     if not names or len(names[0]) != width - 1:
         return width, False
     wide = [row.fields for row in body if row.fields and len(row.fields) == width]
-    if wide and all(not fields[-1].strip() for fields in wide):
+    if wide and not any(fields[-1] for fields in wide):
         return width - 1, True
     return width, False
-
-
-COMMENT = re.compile(r"#|//|%")

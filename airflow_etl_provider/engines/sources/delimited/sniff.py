@@ -27,6 +27,8 @@ __all__ = ["sniff_dialect"]
 _LAYOUT_CHARACTERS = 300_000
 """How much of the sample is read for preamble, header and widths."""
 
+_QUOTING_LINES = 1000
+
 _MIXED = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
@@ -52,6 +54,7 @@ def sniff_dialect(
         text, whole = text[:_LAYOUT_CHARACTERS], False
     lines, dialect = _fit(text, given, whole=whole)
     skip = given.skip_rows or 0
+    dialect = _with_quoting(lines[skip:], dialect, given)
     dialect = replace(
         dialect,
         encoding=found.codec,
@@ -66,7 +69,7 @@ def sniff_dialect(
         delimiter=dialect.delimiter,
     )
     if given.skip_rows is None and layout.header < len(rows):
-        skip = rows[layout.header].start if layout.header else _first_line(rows)
+        skip = rows[layout.header].start if layout.header else 0
     body = rows[layout.header + layout.header_rows :]
     return replace(
         dialect,
@@ -128,6 +131,38 @@ def _fit(text: str, given: Dialect, *, whole: bool) -> tuple[list[str], Resolved
     return lines, dialect
 
 
+def _with_quoting(
+    lines: Sequence[str], dialect: ResolvedDialect, given: Dialect
+) -> ResolvedDialect:
+    """How quotes inside quotes are written: doubled, unless another way explains more rows."""
+    quote = dialect.quote
+    if not quote or given.escape is not None:
+        return dialect
+    lines = lines[:_QUOTING_LINES]
+    doubled = replace(dialect, escape="")
+    rows = parse_rows(lines, doubled)
+    misfits = _misfits(rows)
+    if misfits < max(1, 0.005 * len(rows)):
+        return doubled
+    escaped = replace(dialect, escape="\\")
+    bare = replace(doubled, bare_quotes=True)
+    escaped_misfits, bare_misfits = (
+        _misfits(parse_rows(lines, one)) if possible else misfits
+        for one, possible in ((escaped, any("\\" + quote in line for line in lines)), (bare, True))
+    )
+    if escaped_misfits <= 0.5 * misfits and escaped_misfits <= bare_misfits:
+        return escaped
+    enough = misfits >= max(3, 0.05 * len(rows))
+    return bare if enough and bare_misfits <= 0.03 * len(rows) else doubled
+
+
+def _misfits(rows: Sequence[Row]) -> int:
+    """Broken rows and rows that are not as wide as most."""
+    widths = [len(row.fields) if row.fields else 0 for row in rows]
+    common = max((w for w in set(widths) if w), key=widths.count, default=0)
+    return sum(width != common for width in widths)
+
+
 def _lines(text: str, newline: Newline, *, whole: bool) -> list[str]:
     if newline == "mixed":
         lines = _MIXED.findall(text)
@@ -159,11 +194,6 @@ def _comment(lines: Sequence[str], dialect: ResolvedDialect, given: Dialect, *, 
         return ""
     first = rows[0].start if rows else 0
     return "#" if any(at > first for at in marked) else ""
-
-
-def _first_line(rows: Sequence[Row]) -> int:
-    """Blank lines before the first record are no preamble; comment lines are none either."""
-    return 0 if rows else 0
 
 
 def _record_ends(

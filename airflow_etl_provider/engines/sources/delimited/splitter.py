@@ -295,7 +295,7 @@ class _Splitter:
             self._lost = False
             if lines.faults and any(i in lines.faults for i in range(at, end)):
                 reject(at, end, "bad_encoding", self._why_unreadable(at, end))
-            elif self._dialect.repeated_header and fields in self._header:
+            elif self._dialect.repeated_header and fields in self._header[:1]:
                 reject(at, end, "repeated_header", "The header stands here again.")
             else:
                 self._number += 1
@@ -336,15 +336,16 @@ class _Splitter:
     def _swallowed(self, at: int, end: int) -> bool:
         """Whether a record of several lines and a wrong number of fields swallowed other records.
 
-        It did when at least half of its further lines are records by themselves.
+        It did when at least half of the lines between its first and its last are records by
+        themselves.
         """
-        if end == at + 1:
+        if end <= at + 2:
             return False
         texts, fine = self.lines.texts, 0
-        for line in range(at + 1, end):
+        for line in range(at + 1, end - 1):
             outcome = self._parser.parse(texts, line, line + 1)
             fine += outcome.fields is not None and self._fit(outcome.fields) is not None
-        return 2 * fine >= end - at - 1
+        return 2 * fine >= end - at - 2
 
     def _why_broken(self, problem: str | None, at: int, stop: int) -> tuple[str, str]:
         if self._lost:
