@@ -52,7 +52,7 @@ class EtlError(Exception):
 
 
 class SpecificationError(EtlError):
-    """What a person wrote (pipeline, contract, expression, option) is wrong; nothing was started."""
+    """What a person wrote (pipeline, contract, expression, option) is wrong; nothing began."""
 
     code = "bad_specification"
 
@@ -136,7 +136,7 @@ class FencedError(TargetError):
 
 
 class LoadConflictError(TargetError):
-    """The same window was loaded before with other input or contract, and the mode can't redo it."""
+    """The window was loaded before with other input or contract, and the mode can't redo it."""
 
     code = "load_conflict"
 

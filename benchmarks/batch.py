@@ -1,10 +1,11 @@
-"""Load a CSV into a logged PostgreSQL table: the batch engine against the roads people take today.
+r"""Load a CSV into a logged PostgreSQL table: the batch engine against the roads people take today.
 
-    python benchmarks/batch.py [--rows 5000000] [--runs 5] [--bad 0.01] [--key] [--peers psql,pandas,dlt]
+    python benchmarks/batch.py [--rows 5000000] [--runs 5] [--bad 0.01] [--key] [--peers psql,etl]
 
-Every contender loads the same file into an empty table; runs are interleaved, figures are medians, and
-ratios are taken pair by pair against `psql \\copy`. CPU is client and server together. The engine also
-checks six rules and quarantines; the others do neither. A peer that is not installed is left out, said so.
+Every contender loads the same file into an empty table; runs are interleaved, figures are medians,
+and ratios are taken pair by pair against the first one. CPU is client and server together. The
+engine also checks six rules and quarantines; the others do neither. A peer that is not installed is
+left out, said so.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import Cluster
 from data import write_csv
 from measure import Sample, ServerCpu, interleave, measure, medians
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PIPELINE = """
 pipeline: bench_orders
@@ -44,9 +48,9 @@ CONTRACT = """
 contract: bench_orders
 status: approved
 target:
-  fields: { order_id: int64, customer_id: int64, ordered_at: timestamp, shipped_on: date, status: string,
-            country: string, amount: "decimal(12,2)", tax: "decimal(12,2)", quantity: int64, email: string,
-            comment: string, is_gift: bool }
+  fields: { order_id: int64, customer_id: int64, ordered_at: timestamp, shipped_on: date,
+            status: string, country: string, amount: "decimal(12,2)", tax: "decimal(12,2)",
+            quantity: int64, email: string, comment: string, is_gift: bool }
 columns:
   order_id: { from: order_id, convert: cast }
   customer_id: { from: customer_id, convert: cast }
@@ -65,9 +69,9 @@ columns:
 TABLE = """
 DROP TABLE IF EXISTS public.orders;
 DROP TABLE IF EXISTS public._etl_loads;
-CREATE TABLE public.orders (order_id bigint {key}, customer_id bigint, ordered_at timestamp, shipped_on date,
-  status text, country text, amount numeric(12,2), tax numeric(12,2), quantity bigint, email text,
-  comment text, is_gift boolean);
+CREATE TABLE public.orders (order_id bigint {key}, customer_id bigint, ordered_at timestamp,
+  shipped_on date, status text, country text, amount numeric(12,2), tax numeric(12,2),
+  quantity bigint, email text, comment text, is_gift boolean);
 CHECKPOINT;
 """
 
@@ -89,25 +93,31 @@ DLT = """
 import sys, tempfile
 import dlt, pyarrow as pa, pyarrow.csv as pc
 from dlt.destinations import postgres
-types = {"order_id": pa.int64(), "customer_id": pa.int64(), "ordered_at": pa.timestamp("us"), "shipped_on": pa.string(),
-         "amount": pa.decimal128(12, 2), "tax": pa.decimal128(12, 2), "quantity": pa.int64(), "is_gift": pa.bool_()}
+money = pa.decimal128(12, 2)
+types = {"order_id": pa.int64(), "customer_id": pa.int64(), "ordered_at": pa.timestamp("us"),
+         "shipped_on": pa.string(), "amount": money, "tax": money, "quantity": pa.int64(),
+         "is_gift": pa.bool_()}
 @dlt.resource(name="orders", write_disposition="append")
 def orders():
-    for batch in pc.open_csv(sys.argv[1], read_options=pc.ReadOptions(block_size=16 << 20),
-                             convert_options=pc.ConvertOptions(column_types=types)):
+    read = pc.ReadOptions(block_size=16 << 20)
+    convert = pc.ConvertOptions(column_types=types)
+    for batch in pc.open_csv(sys.argv[1], read_options=read, convert_options=convert):
         yield pa.Table.from_batches([batch])
-pipeline = dlt.pipeline("bench", destination=postgres(credentials=sys.argv[2]), dataset_name="dlt_bench",
-                        pipelines_dir=tempfile.mkdtemp(), dev_mode=False)
+pipeline = dlt.pipeline("bench", destination=postgres(credentials=sys.argv[2]),
+                        dataset_name="dlt_bench", pipelines_dir=tempfile.mkdtemp(), dev_mode=False)
 pipeline.run(orders(), loader_file_format="parquet")
 """
 
 
 def main() -> None:
+    """Make the data, run the contenders, print the table."""
     arguments = _arguments()
     folder = Path(arguments.folder or tempfile.gettempdir()) / "etl-bench"
     folder.mkdir(parents=True, exist_ok=True)
     csv = write_csv(
-        folder / f"orders-{arguments.rows}-{arguments.bad}.csv", rows=arguments.rows, bad_share=arguments.bad
+        folder / f"orders-{arguments.rows}-{arguments.bad}.csv",
+        rows=arguments.rows,
+        bad_share=arguments.bad,
     )
     print(f"{csv.name}: {csv.stat().st_size / 1e6:.0f} MB, {arguments.rows} rows")
     with Cluster() as cluster:
@@ -124,14 +134,18 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--bad", type=float, default=0.0, help="share of rows that can't be loaded")
     parser.add_argument("--key", action="store_true", help="the table has a primary key")
     parser.add_argument("--peers", default="psql,etl,etl_without_rules,pandas,dlt")
     parser.add_argument(
-        "--peer-python", default=sys.executable, help="the Python that pandas and dlt are installed for"
+        "--peer-python",
+        default=sys.executable,
+        help="the Python that pandas and dlt are installed for",
     )
     parser.add_argument("--folder", help="where the data goes; the temporary folder when absent")
     arguments = parser.parse_args()

@@ -10,12 +10,19 @@ import subprocess
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Cluster"]
 
 
 class Cluster(AbstractContextManager["Cluster"]):
-    """Starts a server on a free port; `dsn` reaches it. The server refuses root, so root lends it a user."""
+    """Starts a server on a free port; `dsn` reaches it.
+
+    The server refuses root, so root lends it a user.
+    """
 
     def __init__(self) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -38,7 +45,7 @@ class Cluster(AbstractContextManager["Cluster"]):
     def postmaster(self) -> int:
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         self._run("initdb", "-D", self._data, "-A", "trust", "-E", "UTF8", "--no-locale")
         settings = {
             "port": self.port,
@@ -49,7 +56,9 @@ class Cluster(AbstractContextManager["Cluster"]):
             "checkpoint_timeout": "30min",
         }
         options = " ".join(f"-c {k}={v}" for k, v in settings.items())
-        self._run("pg_ctl", "-D", self._data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        self._run(
+            "pg_ctl", "-D", self._data, "-w", "-l", str(self.folder / "log"), "-o", options, "start"
+        )
         return self
 
     def __exit__(self, *exc: object) -> None:

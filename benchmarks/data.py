@@ -7,7 +7,10 @@ one row in a hundred bad in one of five ways.
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["COLUMNS", "write_csv"]
 
@@ -26,7 +29,9 @@ COLUMNS = (
     "is_gift",
 )
 
-_WORDS = "fast naïve größe 東京 quick crème łódź order parcel blue red smörgås late early été".split()
+_WORDS = tuple(
+    "fast naïve größe 東京 quick crème łódź order parcel blue red smörgås late early été".split()  # noqa: SIM905
+)
 _STATES = ("new", "paid", "packed", "shipped", "returned")
 _COUNTRIES = ("DE", "FR", "PL", "JP", "US", "SE", "BR")
 
@@ -42,7 +47,8 @@ def write_csv(path: Path, *, rows: int, bad_share: float = 0.0, seed: int = 7) -
         file.write(",".join(COLUMNS) + "\n")
         for start in range(0, rows, 10_000):
             lines = [
-                _line(chance, n, comments, bad_share) for n in range(start, min(start + 10_000, rows))
+                _line(chance, n, comments, bad_share)
+                for n in range(start, min(start + 10_000, rows))
             ]
             file.write("".join(lines))
     partial.rename(path)

@@ -44,6 +44,7 @@ class RunReport:
     rows_deduplicated: int = 0
     rows_deleted: int = 0
     bytes_read: int = 0
+    started_at: str | None = None
     seconds: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)

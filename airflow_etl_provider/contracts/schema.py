@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = ["Field", "Schema"]
 

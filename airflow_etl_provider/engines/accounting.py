@@ -2,19 +2,22 @@
 
     rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted
 
-`rows_read` is the reader's own count, made apart from the engine; `rows_loaded` is what the target's
-driver reports.
+`rows_read` is the reader's own count, made apart from the engine; `rows_loaded` is what the
+target's driver reports.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.report import InputReport
 from airflow_etl_provider.contracts.rules import LOAD_NAMES
 from airflow_etl_provider.exceptions import AccountingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["InputTally", "Tally"]
 
@@ -32,15 +35,18 @@ class InputTally:
     bytes_read: int = 0
 
     def check(self) -> None:
-        """:raises AccountingError: a record is lost or counted twice."""
+        """Refuse a lost or doubled record.
+
+        :raises AccountingError: the sums differ.
+        """
         accounted = self.good + self.quarantined + self.filtered + self.deduplicated
         if self.records != accounted:
             raise AccountingError(
-                f"{self.input} holds {self.records} records, but {accounted} were accounted for "
-                f"({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
+                f"{self.input} holds {self.records} records, but {accounted} were accounted "
+                f"for ({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
                 f"{self.deduplicated} deduplicated). Nothing was published.",
-                hint="This is a fault of the reader, not of the data: please report it with the file's "
-                "dialect. A dialect given in the pipeline may help meanwhile.",
+                hint="This is a fault of the reader, not of the data: please report it with the "
+                "file's dialect. A dialect given in the pipeline may help meanwhile.",
             )
 
     def report(self) -> InputReport:
@@ -108,7 +114,10 @@ class Tally:
         return dict(zip(LOAD_NAMES, figures, strict=True))
 
     def check_written(self, taken: int) -> None:
-        """:raises AccountingError: the target's driver took another number of rows than it was given."""
+        """Compare what the target's driver took with what it was given.
+
+        :raises AccountingError: they differ.
+        """
         if taken != self.good:
             raise AccountingError(
                 f"The target's driver took {taken} rows of {self.good}. Nothing was published.",

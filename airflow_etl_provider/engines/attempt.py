@@ -1,27 +1,27 @@
-"""One attempt at a load: read, judge, quarantine, write, balance; then publish or leave no trace."""
+"""One attempt at a load: read, judge, quarantine and balance; the books of one run."""
 
 from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from airflow_etl_provider.contracts.load import InputIdentity
 from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.contracts.rules import NullShare
 from airflow_etl_provider.engines.accounting import InputTally, Tally
-from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
 from airflow_etl_provider.engines.prefetch import Prefetch
 from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import AccountingError, CancelledError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
 
+    from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.engines.backends.base import Backend, FailedRow, Verdicts
+    from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
     from airflow_etl_provider.engines.sources.base import Scan, Source
 
@@ -195,18 +195,24 @@ class Attempt:
         )
 
     def _check(self, number: int) -> RowCheck:
-        check = self.checks[number]
-        assert check is not None
-        return check
+        """The check of a failed row; only keys without `latest_by`, which reject, have none."""
+        return cast("RowCheck", self.checks[number])
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The same values in the target's own Arrow types; the plan made sure that they fit."""
     import pyarrow as pa
 
-    columns = []
-    for column, field in zip(batch.columns, schema, strict=True):
-        if isinstance(column, pa.ExtensionArray) and column.type != field.type:
-            column = column.storage
-        columns.append(column if column.type == field.type else column.cast(field.type))
+    columns = [
+        _cast(column, field.type) for column, field in zip(batch.columns, schema, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _cast(column: pa.Array, to: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if column.type == to:
+        return column
+    plain = column.storage if isinstance(column, pa.ExtensionArray) else column
+    return plain if plain.type == to else plain.cast(to)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,9 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -92,13 +93,14 @@ def run_pipeline(
     :param base: folder that relative locations and contract files start from (the pipeline file's).
     :param progress: called at most about once a second, and at the end of each stage.
     :param cancel: asked between batches; True stops the run, which then publishes nothing.
-    :raises EtlError: nothing was published; its `report` (when reading had begun) says how far it came.
+    :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
+        it came.
     """
     from airflow_etl_provider.engines.attempt import UnbalancedError
     from airflow_etl_provider.engines.preparation import prepare
 
     options = options or EngineOptions()
-    started = time.monotonic()
+    started, started_at = time.monotonic(), clock()
     with ExitStack() as stack:
         prepared = prepare(
             pipeline,
@@ -109,7 +111,9 @@ def run_pipeline(
             run_id=run_id,
             stack=stack,
         )
-        beats = _Beats(prepared, progress=progress, started=started)
+        beats = _Beats(
+            prepared, progress=progress, started=started, started_at=started_at.isoformat()
+        )
         careful: frozenset[InputIdentity] | None = frozenset()
         while True:
             run = _Run(prepared, options=options, beats=beats, cancel=cancel, careful=careful)
@@ -131,6 +135,7 @@ class _Beats:
     prepared: Prepared
     progress: Callable[[Progress], None] | None
     started: float
+    started_at: str
     last: float = field(default=0.0)
 
     @property
@@ -184,7 +189,7 @@ class _Run:
                 memory_limit=options.memory_limit, threads=options.threads, scratch=options.scratch
             ) as compute,
             # The plan is bound before the target hears of the load.
-            _closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
+            closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
             prepared.target.begin(
                 load=prepared.load,
                 schema=prepared.plan.target,
@@ -259,10 +264,10 @@ class _Run:
         if not budget.allows(rejected=tally.quarantined, read=tally.records):
             reasons = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common(5))
             error = BudgetExceededError(
-                f"{tally.quarantined} of {tally.records} records were rejected ({reasons}), more than "
-                f"max_rejected allows. Nothing was published.",
-                hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then mend "
-                "the contract or raise max_rejected."
+                f"{tally.quarantined} of {tally.records} records were rejected ({reasons}), more "
+                "than max_rejected allows. Nothing was published.",
+                hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then "
+                "mend the contract or raise max_rejected."
                 if manifest
                 else None,
             )
@@ -332,6 +337,7 @@ class _Run:
             rows_filtered=tally.filtered,
             rows_deduplicated=tally.deduplicated,
             bytes_read=tally.bytes_read,
+            started_at=self.beats.started_at,
             seconds=round(self.beats.seconds, 3),
             reasons=dict(tally.reasons.most_common()),
             warnings=dict(tally.warnings.most_common()),
@@ -378,6 +384,7 @@ class _Run:
             rows_filtered=entry.rows_filtered,
             rows_deduplicated=entry.rows_deduplicated,
             rows_deleted=entry.rows_deleted,
+            started_at=self.beats.started_at,
             seconds=round(self.beats.seconds, 3),
             quarantine=entry.quarantine,
             unmapped=self.prepared.unmapped,
@@ -385,16 +392,3 @@ class _Run:
                 f"Run {entry.run_id} published this load at {entry.published_at}; nothing to do.",
             ),
         )
-
-
-class _closing:
-    """`contextlib.closing` that keeps the type of what it closes."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def __enter__(self) -> Backend:
-        return self._backend
-
-    def __exit__(self, *exc: object) -> None:
-        self._backend.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.expressions import parse_expression
@@ -16,13 +15,18 @@ from airflow_etl_provider.engines.batch import EngineOptions
 from airflow_etl_provider.engines.planner import build_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.engines.plan import Plan
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Account, Scan
 
 __all__ = ["CheckReport", "check_pipeline"]
 
@@ -145,27 +149,41 @@ def _check_on_records(
 
 
 class _Head:
-    """The first rows of a scan."""
+    """The first rows of a scan, which is never read to its end and so keeps no account."""
 
     def __init__(self, scan: Scan, rows: int) -> None:
         self._scan = scan
         self._rows = rows
-        self.input = scan.input
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._scan, name)
+    @property
+    def input(self) -> InputIdentity:
+        return self._scan.input
 
     def relation(self, connection: DuckDBPyConnection) -> str:
         from sqlglot import exp
 
         view = self._scan.relation(connection)
         head = exp.select(exp.Star()).from_(exp.to_table(view)).limit(self._rows)
-        connection.execute(
-            exp.Create(
-                this=exp.to_table("check_head"), kind="VIEW", replace=True, expression=head
-            ).sql(dialect="duckdb")
+        create = exp.Create(
+            this=exp.to_table("check_head"), kind="VIEW", replace=True, expression=head
         )
+        connection.execute(create.sql(dialect="duckdb"))
         return "check_head"
+
+    def account(self, *, rows_seen: int) -> Account:
+        return self._scan.account(rows_seen=rows_seen)
+
+    def rejects(self) -> Iterator[Reject]:
+        return self._scan.rejects()
+
+    def record_numbers(self, rows: list[int]) -> list[int]:
+        return self._scan.record_numbers(rows)
+
+    def raw(self, fields: dict[str, str | None]) -> bytes:
+        return self._scan.raw(fields)
+
+    def close(self) -> None:
+        self._scan.close()
 
 
 def _null_warnings(pipeline: Pipeline) -> list[str]:
@@ -194,6 +212,4 @@ def _handles_null(sql: str) -> bool:
     from sqlglot import exp
 
     tree = sqlglot.parse_one(sql, read="duckdb")
-    return (
-        tree.find(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Coalesce, exp.Is, exp.Null) is not None
-    )
+    return tree.find(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Coalesce, exp.Is, exp.Null) is not None

@@ -1,31 +1,31 @@
 """The logical plan: contract and rules turned into steps and checks, before any dialect.
 
-A plan says what happens to one record of the source: is it kept (filter, data interval), which value
-does each target column get, and which checks can reject it. Backends render it; the record
+A plan says what happens to one record of the source: is it kept (filter, data interval), which
+value does each target column get, and which checks can reject it. Backends render it; the record
 accounting holds for every one of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from airflow_etl_provider.contracts.rules import (
-    Between,
-    InSet,
-    Length,
-    LoadExpression,
-    Matches,
-    NotNull,
-    NullShare,
-    RowExpression,
-    Severity,
-)
-
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_etl_provider.contracts.conversions import Conversion
     from airflow_etl_provider.contracts.mapping import OnFailure
+    from airflow_etl_provider.contracts.rules import (
+        Between,
+        InSet,
+        Length,
+        LoadExpression,
+        Matches,
+        NotNull,
+        NullShare,
+        RowExpression,
+        Severity,
+    )
     from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.contracts.types import LogicalType
 
@@ -191,4 +191,3 @@ class Plan:
     @property
     def warning(self) -> tuple[int, ...]:
         return tuple(i for i, c in enumerate(self.row_checks) if c.severity == "warn")
-

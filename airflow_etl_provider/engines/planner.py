@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ from airflow_etl_provider.engines.plan import (
 from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.batch import Window
@@ -70,7 +71,9 @@ def build_plan(
     schema = _target_schema(pipeline, columns, target)
     for at, field in enumerate(schema):
         if not field.nullable:
-            reason = "the key needs a value" if field.name in pipeline.target.key else "it is not null"
+            reason = (
+                "the key needs a value" if field.name in pipeline.target.key else "it is not null"
+            )
             checks.append(_null_check(field.name, at, reason))
     interval = _interval(pipeline, source, schema, window)
     if interval is not None:
@@ -79,7 +82,7 @@ def build_plan(
                 code="null_not_allowed",
                 column=interval.column,
                 step=None,
-                message="the column of the data interval has no value, so no run would take the record",
+                message="the column of the data interval is null; no run would take the record",
                 severity="quarantine",
                 test=OutsideInterval(),
             )
@@ -92,7 +95,7 @@ def build_plan(
         filter=pipeline.filter,
         interval=interval,
         row_checks=(*checks, *row_rules),
-        unique_keys=(*_merge_key(pipeline, schema), *unique_rules),
+        unique_keys=(*_merge_key(pipeline), *unique_rules),
         load_checks=tuple(load_checks),
     )
 
@@ -109,7 +112,8 @@ def _stored_field(
     if name not in target:
         raise TargetSchemaError(
             f"Contract {contract.contract!r} fills column {name!r}, which the target table "
-            f"{pipeline.target.table or pipeline.target.location} does not have.{_near(name, target.names)}",
+            f"{pipeline.target.table or pipeline.target.location} does not have."
+            f"{_near(name, target.names)}",
             hint="Add the column to the table, or take it out of the contract.",
         )
     return target[name]
@@ -121,8 +125,8 @@ def _target_schema(
     for key in (*pipeline.target.key, *filter(None, [pipeline.target.latest_by])):
         if all(column.name != key for column in columns):
             raise SpecificationError(
-                f"target.key or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which no "
-                f"column fills.{_near(key, [column.name for column in columns])}"
+                f"target.key or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which "
+                f"no column fills.{_near(key, [column.name for column in columns])}"
             )
     return Schema(
         tuple(
@@ -196,8 +200,8 @@ class _ColumnPlanner:
         cast = read_conversion("cast")
         if not mapping.convert and reached.kind != stored.type.kind and not reached.is_number:
             raise SpecificationError(
-                f"Column {name!r} is {stored.type} in the target and comes from {reached} without a "
-                "conversion. Write `convert: cast`, or another conversion that makes "
+                f"Column {name!r} is {stored.type} in the target and comes from {reached} without "
+                "a conversion. Write `convert: cast`, or another conversion that makes "
                 f"{stored.type}."
             )
         output = self._output(name, cast, (reached,), stored.type)
@@ -244,16 +248,14 @@ def _plain(of: LogicalType) -> LogicalType:
     return LogicalType("string") if of.kind == "string" else of
 
 
-def _merge_key(pipeline: Pipeline, schema: Schema) -> Iterator[UniqueKey]:
+def _merge_key(pipeline: Pipeline) -> Iterator[UniqueKey]:
     if pipeline.target.mode != "merge":
         return
     key, latest_by = pipeline.target.key, pipeline.target.latest_by
     check = None
     if latest_by is None:
         words = f"the key ({', '.join(key)}) occurs earlier in the same load"
-        check = RowCheck(
-            "duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key)
-        )
+        check = RowCheck("duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key))
     yield UniqueKey(key, latest_by, check)
 
 
@@ -275,7 +277,9 @@ def _rules(
             if isinstance(check, NullShare | LoadExpression):
                 loads.append(LoadCheck(check.code, label, rule.severity, check))
             elif isinstance(check, Unique):
-                if pipeline.target.mode == "merge" and set(check.columns) == set(pipeline.target.key):
+                if pipeline.target.mode == "merge" and set(check.columns) == set(
+                    pipeline.target.key
+                ):
                     continue
                 row = RowCheck(
                     check.code,
@@ -312,8 +316,9 @@ def _interval(
         return None
     if window is None:
         raise SpecificationError(
-            f"Pipeline {pipeline.pipeline!r} is incremental by data interval, and this run has none.",
-            hint="Run it from a scheduled DAG, or give the interval (`airflow-etl run --start ... --end ...`).",
+            f"Pipeline {pipeline.pipeline!r} is incremental by data interval; this run has none.",
+            hint="Run it from a scheduled DAG, or give the interval (`airflow-etl run --start ... "
+            "--end ...`).",
         )
     column = incremental.column or ""
     if column in target:
@@ -323,12 +328,14 @@ def _interval(
     else:
         names = (*target.names, *source.names)
         raise SpecificationError(
-            f"source.incremental.column names {column!r}, which is neither a column of the contract "
-            f"nor a field of the source.{_near(column, names)}"
+            f"source.incremental.column names {column!r}, which is neither a column of the "
+            f"contract nor a field of the source.{_near(column, names)}"
         )
-    if of.kind not in ("date", "timestamp", "timestamptz") and not (scope == "source" and of.is_text):
+    if of.kind not in ("date", "timestamp", "timestamptz") and not (
+        scope == "source" and of.is_text
+    ):
         raise SpecificationError(
-            f"source.incremental.column {column!r} is {of}; a data interval needs a date or a timestamp."
+            f"source.incremental.column {column!r} is {of}; it must be a date or a timestamp."
         )
     return Interval(column, "target" if scope == "target" else "source", window.start, window.end)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Prefetch"]
 
@@ -34,9 +36,8 @@ class Prefetch(Generic[T]):
             if kind == "end":
                 return
             if kind == "error":
-                assert isinstance(item, BaseException)
-                raise item
-            yield item  # type: ignore[misc]
+                raise cast("BaseException", item)
+            yield cast("T", item)
 
     def close(self) -> None:
         """Stop the thread; what was read ahead is dropped."""
@@ -66,7 +67,7 @@ class Prefetch(Generic[T]):
             for item in self._items:
                 if not self._put(("item", item)):
                     break
-        except BaseException as error:  # noqa: BLE001 - it is raised again on the other side
+        except BaseException as error:  # noqa: BLE001 - raised on the other side
             entry = ("error", error)
         finally:
             close = getattr(self._items, "close", None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.by_name import contract_by_name
@@ -17,6 +15,9 @@ from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.targets import open_target
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+    from pathlib import Path
+
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -80,7 +81,9 @@ def prepare(
     plan = build_plan(pipeline, contract, source=source.schema, target=existing, window=window)
     inputs = source.inputs
     input_hash = input_hash_of(inputs)
-    period = f"{window.start.isoformat()}/{window.end.isoformat()}" if plan.interval and window else None
+    period = (
+        f"{window.start.isoformat()}/{window.end.isoformat()}" if plan.interval and window else None
+    )
     return Prepared(
         pipeline=pipeline,
         source=source,
@@ -104,9 +107,7 @@ def prepare(
     )
 
 
-def _definition_hash(
-    pipeline: Pipeline, written: MappingContract | None, *, all_text: bool
-) -> str:
+def _definition_hash(pipeline: Pipeline, written: MappingContract | None, *, all_text: bool) -> str:
     """A hash of all that decides rows; by-name contracts follow from source and target alone."""
     definition = {
         "pipeline": pipeline.model_dump(mode="json", exclude=NOT_ABOUT_ROWS),

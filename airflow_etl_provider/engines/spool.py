@@ -7,14 +7,15 @@ the input was read to its end.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow_etl_provider.engines.backends.base import FailedRow
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
     import pyarrow as pa
 
 __all__ = ["FailedRowSpool"]
@@ -76,7 +77,9 @@ class FailedRowSpool:
         )
         try:
             if self._file is None or self._writer is None:
-                self._file = tempfile.TemporaryFile(prefix="airflow-etl-", dir=self._scratch)
+                self._file = tempfile.TemporaryFile(  # noqa: SIM115 - close() ends it
+                    prefix="airflow-etl-", dir=self._scratch
+                )
                 self._writer = pa.ipc.new_stream(self._file, schema)
             self._writer.write_batch(
                 pa.RecordBatch.from_arrays(
@@ -92,6 +95,7 @@ class FailedRowSpool:
             folder = self._scratch or tempfile.gettempdir()
             raise QuarantineError(
                 f"Rejected rows can't be kept in {folder}: {error.strerror or error}.",
-                hint="Make room there, or point the scratch folder elsewhere. Nothing was published.",
+                hint="Make room there, or point the scratch folder elsewhere. Nothing was "
+                "published.",
             ) from error
         self._rows, self._bytes = [], 0

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.contracts.pipeline import Pipeline
-from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.engines.batch import EngineOptions, Window, run_pipeline
 from airflow_etl_provider.engines.quarantine import list_quarantines, read_quarantine
 from airflow_etl_provider.exceptions import (
@@ -20,6 +18,11 @@ from airflow_etl_provider.exceptions import (
     LoadRuleError,
     SpecificationError,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_etl_provider.contracts.report import RunReport
 
 FIELDS = {"id": "int64", "name": "string", "amount": "decimal(12,2)", "at": "timestamp"}
 
@@ -60,7 +63,8 @@ class Job:
             "columns": columns,
         }
         return Pipeline.model_validate(
-            {"pipeline": "orders", "source": source, "target": target, "mapping": contract} | changes
+            {"pipeline": "orders", "source": source, "target": target, "mapping": contract}
+            | changes
         )
 
     def run(self, pipeline: Pipeline | None = None, **arguments: Any) -> RunReport:
@@ -81,7 +85,10 @@ class Job:
     def rejects(self, report: RunReport) -> list[tuple[int, set[str]]]:
         assert report.quarantine is not None
         return [
-            (reject.record, {f"{r.code}:{r.column}" if r.column else r.code for r in reject.reasons})
+            (
+                reject.record,
+                {f"{r.code}:{r.column}" if r.column else r.code for r in reject.reasons},
+            )
             for reject in read_quarantine(report.quarantine)
         ]
 
@@ -222,9 +229,7 @@ def test_merge_quarantines_repeated_keys_unless_the_newest_is_asked_for(job: Job
 
 def test_a_unique_rule_of_severity_warn_keeps_the_rows(job: Job) -> None:
     job.write(HEADER + "1;a;1;\n1;b;2;\n")
-    report = job.run(
-        job.pipeline(rules=[{"column": "id", "unique": True, "severity": "warn"}])
-    )
+    report = job.run(job.pipeline(rules=[{"column": "id", "unique": True, "severity": "warn"}]))
     assert (report.rows_loaded, report.warnings) == (2, {"rule:unique:id": 1})
 
 
@@ -263,7 +268,10 @@ def test_a_value_outside_its_condition_is_null_and_rejects_nothing(job: Job) -> 
 def test_sql_steps_see_source_fields_first_and_the_value_afterwards(job: Job) -> None:
     job.write(HEADER + "1;a;2;\n")
     columns = COLUMNS | {
-        "name": {"from": ["name", "id"], "convert": [{"sql": "name || id"}, {"sql": "upper(value)"}]}
+        "name": {
+            "from": ["name", "id"],
+            "convert": [{"sql": "name || id"}, {"sql": "upper(value)"}],
+        }
     }
     job.run(job.pipeline(columns=columns))
     assert job.rows("name") == [("A1",)]
@@ -330,6 +338,10 @@ def test_hostile_names_and_values_are_only_text(job: Job) -> None:
         "id": {"from": "id", "convert": "cast"},
         "name": {"from": evil, "convert": {"replace": {"search": "'", "replacement": '"'}}},
     }
-    report = job.run(job.pipeline(columns=columns, rules=[{"column": "name", "in_set": ["'; --"], "severity": "warn"}]))
+    report = job.run(
+        job.pipeline(
+            columns=columns, rules=[{"column": "name", "in_set": ["'; --"], "severity": "warn"}]
+        )
+    )
     assert report.rows_loaded == 1
     assert job.rows("name") == [('"; DROP TABLE orders; --',)]

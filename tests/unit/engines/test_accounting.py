@@ -10,7 +10,13 @@ from airflow_etl_provider.exceptions import AccountingError
 
 def test_an_input_balances_when_every_record_ended_somewhere() -> None:
     tally = Tally().begin("orders.csv")
-    tally.records, tally.good, tally.quarantined, tally.filtered, tally.deduplicated = 10, 6, 2, 1, 1
+    tally.records, tally.good, tally.quarantined, tally.filtered, tally.deduplicated = (
+        10,
+        6,
+        2,
+        1,
+        1,
+    )
     tally.check()
 
 

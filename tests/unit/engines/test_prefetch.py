@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_etl_provider.engines.prefetch import Prefetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_items_come_in_order() -> None:
@@ -17,11 +20,10 @@ def test_an_error_is_raised_where_the_items_are_taken() -> None:
         yield 1
         raise ValueError("broken")
 
-    taken = []
+    prefetch = iter(Prefetch(items()))
+    assert next(prefetch) == 1
     with pytest.raises(ValueError, match="broken"):
-        for item in Prefetch(items()):
-            taken.append(item)
-    assert taken == [1]
+        next(prefetch)
 
 
 def test_no_more_than_the_depth_is_read_ahead() -> None:

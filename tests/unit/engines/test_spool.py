@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +8,9 @@ from airflow_etl_provider.engines import spool as spool_module
 from airflow_etl_provider.engines.backends.base import FailedRow
 from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import QuarantineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _rows(count: int) -> list[FailedRow]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -21,6 +20,8 @@ from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 from airflow_etl_provider.exceptions import CancelledError, SourceError, SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     import pyarrow as pa
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
@@ -60,7 +61,10 @@ class DuckDbBackend:
         tree = bind_load_condition(condition, tuple(figures))
         names = [exp.column(exp.to_identifier(n, quoted=True)) for n in figures]
         values = exp.select(
-            *[exp.Literal.number(v).as_(n.name, quoted=True) for n, v in zip(names, figures.values(), strict=True)]
+            *[
+                exp.Literal.number(v).as_(n.name, quoted=True)
+                for n, v in zip(names, figures.values(), strict=True)
+            ]
         )
         row = self.session.connection.execute(
             sql_of(exp.select(tree).from_(values.subquery("figures")))
@@ -88,7 +92,8 @@ class DuckDbBackend:
             connection.execute(f"DESCRIBE {sql_of(self.rendered.query('no_rows'))}")
         except duckdb.Error as error:
             raise SpecificationError(
-                f"The contract or a rule does not fit the types of its columns: {_first_line(error)}"
+                "The contract or a rule does not fit the types of its columns: "
+                f"{_first_line(error)}"
             ) from error
         finally:
             connection.execute("DROP TABLE IF EXISTS no_rows")
@@ -184,13 +189,13 @@ class DuckDbBackend:
         import pyarrow.compute as pc
 
         width = len(self.plan.columns)
-        at = pc.indices_nonzero(pc.fill_null(pc.not_equal(batch.column(width), ""), False))
+        at = pc.indices_nonzero(
+            pc.fill_null(pc.not_equal(batch.column(width), ""), fill_value=False)
+        )
         codes = batch.column(width).take(at).to_pylist()
         fields = batch.column(width + 2).take(at).to_pylist()
         return [
-            FailedRow(
-                start + place, tuple(int(c) for c in code.split(",") if c), record
-            )
+            FailedRow(start + place, tuple(int(c) for c in code.split(",") if c), record)
             for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
         ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from airflow_etl_provider.contracts.rules import (
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = ["any_of", "call", "is_false", "is_null", "render_rule", "value_literal"]
@@ -31,10 +32,12 @@ def call(name: str, *arguments: exp.Expression) -> exp.Expression:
 
 
 def is_null(value: exp.Expression) -> exp.Expression:
+    """True where there is no value."""
     return exp.Is(this=exp.paren(value.copy()), expression=exp.null())
 
 
 def is_not_null(value: exp.Expression) -> exp.Expression:
+    """True where there is a value."""
     return exp.Not(this=is_null(value))
 
 
@@ -46,6 +49,7 @@ def is_false(condition: exp.Expression) -> exp.Expression:
 
 
 def any_of(conditions: list[exp.Expression]) -> exp.Expression:
+    """True where one of them is; false where there are none."""
     if not conditions:
         return exp.Boolean(this=False)
     return exp.or_(*[exp.paren(c) for c in conditions])

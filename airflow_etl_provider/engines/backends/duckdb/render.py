@@ -42,7 +42,7 @@ from airflow_etl_provider.engines.plan import (
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
-    from airflow_etl_provider.engines.plan import Plan, PlannedColumn, RowCheck, Step
+    from airflow_etl_provider.engines.plan import Interval, Plan, PlannedColumn, RowCheck, Step
 
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
 
@@ -84,7 +84,7 @@ class RenderedPlan:
         ).from_(judged.subquery("judged"))
 
     def keys(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
-        """One 64-bit hash per kept row whose key has no NULL, cheap because nothing else is computed."""
+        """One 64-bit hash per kept row whose key has no NULL; nothing else is computed."""
         values = [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
         return (
             exp.select(call("hash", *values).as_("h"))
@@ -95,7 +95,7 @@ class RenderedPlan:
     def candidates(
         self, relation: str, columns: tuple[str, ...], latest_by: str | None, hashes: str
     ) -> exp.Select:
-        """Rows that would be loaded and whose key hash is in table `hashes`, with their positions."""
+        """Rows that would be loaded and whose key hash is in table `hashes`, with positions."""
         names = self.plan.target.names
         values = [_name(f"o{names.index(c)}") for c in columns]
         latest = _name(f"o{names.index(latest_by)}") if latest_by else exp.null()
@@ -292,8 +292,7 @@ class _Renderer:
         return exp.and_(*conditions) if conditions else exp.Boolean(this=True)
 
     def _interval_value(self) -> exp.Expression:
-        interval = self.plan.interval
-        assert interval is not None
+        interval = cast("Interval", self.plan.interval)
         schema = self.plan.target if interval.scope == "target" else self.plan.source
         prefix = "o" if interval.scope == "target" else "s"
         column = _name(f"{prefix}{schema.names.index(interval.column)}")
