@@ -1,29 +1,49 @@
-"""What an earlier entry in the target's ledger means for a load that is about to begin."""
+"""The ledger of a target: its entries, and what an earlier one means for a load about to begin."""
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, Literal
 
 from airflow_etl_provider.contracts.load import Load
-from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
-from airflow_etl_provider.exceptions import LoadConflictError
+from airflow_etl_provider.engines.targets.base import (
+    LedgerEntry,
+    Publication,
+    Published,
+    WriteSpec,
+)
+from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError
 
-__all__ = ["Verdict", "judge_reload"]
+__all__ = [
+    "Verdict",
+    "entry_from_dict",
+    "entry_of",
+    "entry_to_dict",
+    "judge_reload",
+    "require_load_columns",
+]
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
 """`load`: write. `already_loaded`: nothing to do. `replace_load`: remove the earlier load's rows first."""
 
 
-def judge_reload(previous: LedgerEntry | None, *, load: Load, write: WriteSpec) -> Verdict:
+def judge_reload(
+    previous: LedgerEntry | None, *, load: Load, write: WriteSpec, superseded: bool = False
+) -> Verdict:
     """Decide what a load does about the published entry of the same load id.
 
     The same input by the same contract is done already. Other input or another contract for the
     same window: replace and merge load anew; append would double rows, so it removes the earlier
     load if told to, and stops otherwise.
 
+    :param superseded: another load replaced the whole target since, so that the rows of `previous`
+        are gone. A new run then loads again; a retry of the run that published them does not, or
+        it would put old rows over newer ones.
     :raises LoadConflictError: append, other input or contract, and `on_reload` is `stop`.
     """
-    if previous is None:
+    if previous is None or (superseded and previous.run_id != load.run_id):
         return "load"
     same_input = previous.input_hash == load.input_hash
     same_contract = previous.contract_hash == load.contract_hash
@@ -42,3 +62,69 @@ def judge_reload(previous: LedgerEntry | None, *, load: Load, write: WriteSpec) 
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
         "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
     )
+
+
+def require_load_columns(load: Load, write: WriteSpec) -> None:
+    """Refuse `on_reload: replace_load` where the rows of a load could not be found again.
+
+    :raises SpecificationError: append mode without load columns.
+    """
+    if write.mode == "append" and load.on_reload == "replace_load" and not write.load_columns:
+        raise SpecificationError(
+            "`on_reload: replace_load` needs `load_columns: true` on the target.",
+            hint="Only the column _etl_load_id tells which rows an earlier load appended.",
+        )
+
+
+def entry_of(
+    *,
+    load: Load,
+    write: WriteSpec,
+    target: str,
+    epoch: int,
+    publication: Publication,
+    published: Published,
+    published_at: str,
+) -> LedgerEntry:
+    """Put together what the ledger will say of a load."""
+    return LedgerEntry(
+        load_id=load.load_id,
+        pipeline=load.pipeline,
+        window=load.window,
+        target=target,
+        mode=write.mode,
+        epoch=epoch,
+        input_hash=load.input_hash,
+        contract_hash=load.contract_hash,
+        run_id=load.run_id,
+        published_at=published_at,
+        rows_read=publication.rows_read,
+        rows_loaded=published.rows_loaded,
+        rows_quarantined=publication.rows_quarantined,
+        rows_filtered=publication.rows_filtered,
+        rows_deduplicated=publication.rows_deduplicated + published.rows_deduplicated,
+        rows_deleted=published.rows_deleted,
+        quarantine=publication.quarantine,
+        quarantine_checksum=publication.quarantine_checksum,
+        positions=publication.positions,
+    )
+
+
+def entry_to_dict(entry: LedgerEntry) -> dict[str, Any]:
+    """JSON-ready."""
+    return asdict(entry)
+
+
+def entry_from_dict(values: Mapping[str, Any]) -> LedgerEntry:
+    """Read an entry back; keys that a newer version added are left out.
+
+    :raises ValueError: it is no ledger entry.
+    """
+    known = {field.name for field in fields(LedgerEntry)}
+    kept = {name: value for name, value in values.items() if name in known}
+    if isinstance(kept.get("positions"), str):
+        kept["positions"] = json.loads(kept["positions"])
+    try:
+        return LedgerEntry(**kept)
+    except TypeError as error:
+        raise ValueError("not a ledger entry") from error
