@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
+if TYPE_CHECKING:
+    from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 
 Kind = Literal["mark", "preamble", "header", "blank", "comment", "record", "rejected"]
 
@@ -72,7 +73,9 @@ def _decode(raw: bytes, start: int, end: int, dialect: ResolvedDialect) -> Line:
         text = codecs.decode(raw, dialect.encoding)
     except UnicodeDecodeError:
         text, bad = codecs.decode(raw, dialect.encoding, "replace"), True
-    endings = {"mixed": ["\r\n", "\n", "\r"], "\r": ["\r"]}.get(dialect.newline, ["\r\n", "\n", "\r"])
+    endings = {"mixed": ["\r\n", "\n", "\r"], "\r": ["\r"]}.get(
+        dialect.newline, ["\r\n", "\n", "\r"]
+    )
     for ending in endings:
         if text.endswith(ending):
             return Line(start, end, text[: -len(ending)], ending, bad or "\0" in text)
@@ -163,52 +166,61 @@ class _Reader:
         """The fields of the record that starts at a line and its last line; None: broken."""
         last_line = len(self.lines) - 1 if until is None else until
         fields: list[str | None] = []
-        text, i = self.lines[at].text, 0
+        i = 0
         while True:
+            text = self.lines[at].text
             quoted_from = self.opening(text, i)
             if quoted_from is None:
-                end = i
-                while end < len(text) and not self.delimiter_at(text, end):
-                    end += 1
-                value = text[i:end]
-                if self.dialect.skip_blanks and fields:
-                    while value and value[0] in self.blanks:
-                        value = value[1:]
-                fields.append(None if value in self.dialect.null_values else value)
-                if end == len(text):
-                    return fields, at
-                i = end + len(self.dialect.delimiter)
-                continue
-            value, i = "", quoted_from
-            while True:
-                if i == len(text):
-                    if at == last_line:
-                        return None, at
-                    value += self.lines[at].ending
-                    at += 1
-                    text, i = self.lines[at].text, 0
-                    continue
-                taken = self.escaped_quote(text, i)
-                if taken is not None:
-                    value += taken[0]
-                    i = taken[1]
-                elif text[i] == self.dialect.quote and self.closes(text, i):
-                    break
-                else:
-                    value += text[i]
-                    i += 1
-            i += 1
-            fields.append(value)
-            after = i
-            while i < len(text) and text[i] in self.blanks:
-                i += 1
+                value, i = self.unquoted(text, i, first=not fields)
+                fields.append(value)
+            else:
+                found = self.quoted(at, quoted_from, last_line)
+                if found is None:
+                    return None, at
+                inside, at, i = found
+                fields.append(inside)
+                text = self.lines[at].text
             if i == len(text):
                 return fields, at
             if not self.delimiter_at(text, i):
-                i = after
-                if not self.delimiter_at(text, i):
-                    return None, at
+                return None, at
             i += len(self.dialect.delimiter)
+
+    def unquoted(self, text: str, i: int, *, first: bool) -> tuple[str | None, int]:
+        """A field as it stands up to the next delimiter, and where that is."""
+        end = i
+        while end < len(text) and not self.delimiter_at(text, end):
+            end += 1
+        value = text[i:end]
+        while self.dialect.skip_blanks and not first and value and value[0] in self.blanks:
+            value = value[1:]
+        return None if value in self.dialect.null_values else value, end
+
+    def quoted(self, at: int, i: int, last_line: int) -> tuple[str, int, int] | None:
+        """A field up to its closing quote, the line of that, and what follows it and blanks."""
+        value = ""
+        while True:
+            text = self.lines[at].text
+            if i == len(text):
+                if at == last_line:
+                    return None
+                value += self.lines[at].ending
+                at, i = at + 1, 0
+                continue
+            taken = self.escaped_quote(text, i)
+            if taken is not None:
+                value, i = value + taken[0], taken[1]
+            elif text[i] == self.dialect.quote and self.closes(text, i):
+                return value, at, self.after_quote(text, i + 1)
+            else:
+                value, i = value + text[i], i + 1
+
+    def after_quote(self, text: str, i: int) -> int:
+        """Past the blanks after a quote, unless the blanks begin a delimiter."""
+        end = i
+        while end < len(text) and text[end] in self.blanks:
+            end += 1
+        return end if end == len(text) or self.delimiter_at(text, end) else i
 
     def opening(self, text: str, i: int) -> int | None:
         while i < len(text) and text[i] in self.blanks:

@@ -1,27 +1,30 @@
 """Which delimiter, quote and escape fit a text best.
 
-A candidate is scored as in van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by detecting
-row and type patterns" (DMKD 33, 2019): how regular the rows are that it makes, times how much the
-cells look like values. https://arxiv.org/abs/1811.11242
+A candidate is scored as in van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by
+detecting row and type patterns" (DMKD 33, 2019): how regular the rows are that it makes, times how
+much the cells look like values. https://arxiv.org/abs/1811.11242
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.sources.delimited.cellkinds import CellKind, kind_of
 from airflow_etl_provider.engines.sources.delimited.dialect import Newline, ResolvedDialect
 from airflow_etl_provider.engines.sources.delimited.grammar import RecordParser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Row", "best_candidate", "parse_rows", "plain_dialect"]
 
 _PRIORS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.95, "~": 0.95, "\x01": 1.0, "\x1f": 1.0}
 _UNLIKELY = {":": 0.7, " ": 0.6, "/": 0.3, "=": 0.4, "*": 0.5, "&": 0.5, "#": 0.6, "%": 0.4}
 _OTHER = 0.5
-_DOUBLED = ("||", "::", ";;", "^^", "~~", "##", "&&", "|~|", "~|~", "<>", "\t\t")
+_SEVERAL = ("||", "::", ";;", "^^", "~~", "##", "&&", "|~|", "~|~", "<>", "\t\t")
 
 _WORTH: dict[CellKind, float] = {
     "number": 1.0,
@@ -36,6 +39,9 @@ _WORTH: dict[CellKind, float] = {
 
 _SINGLE = 0.3
 """What one column is worth: a text that splits into regular rows is seldom meant as one."""
+
+_QUOTE_OPENS = re.compile(r"(?:^|[^\w '])[ \t]?'(?=\S)", re.MULTILINE)
+_QUOTE_CLOSES = re.compile(r"'(?=[^\w ']|\s*$)", re.MULTILINE)
 
 _LINES = 160
 _CHARACTERS = 60_000
@@ -76,9 +82,7 @@ def separator_of(newline: Newline) -> str:
 
 def parse_rows(lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0) -> list[Row]:
     """Rows of a sample; blank and comment lines are left out, broken ones are a line each."""
-    parser = RecordParser(
-        replace(dialect, null_values=()), separator=separator_of(dialect.newline)
-    )
+    parser = RecordParser(replace(dialect, null_values=()), separator=separator_of(dialect.newline))
     rows, at, stop = [], first, len(lines)
     while at < stop:
         text = lines[at]
@@ -114,9 +118,7 @@ def best_candidate(
     for chosen_quote, chosen_escape in _quotings(text, quote=quote, escape=escape):
         delimiters = [delimiter] if delimiter is not None else _delimiters(lines)
         for chosen in delimiters:
-            candidate = replace(
-                plain, delimiter=chosen, quote=chosen_quote, escape=chosen_escape
-            )
+            candidate = replace(plain, delimiter=chosen, quote=chosen_quote, escape=chosen_escape)
             prior = _prior(chosen) * {'"': 1.0, "": 0.96}.get(chosen_quote, 0.98)
             prior *= 0.99 if chosen_escape else 1.0
             score = _score(lines, candidate, floor=best_score / prior) * prior
@@ -169,12 +171,18 @@ def _delimiters(lines: Sequence[str]) -> Iterator[str]:
         and count >= 0.6 * len(filled)
     ]
     text = "\n".join(filled)
+    several = [one for one in _SEVERAL if one in text and _always(one, text)]
+    yield from several
+    within = {one[0] for one in several}
     for char in likely + others[:3]:
-        if counts[char] >= 0.2 * len(filled) or char in _PRIORS:
+        if char not in within and (counts[char] >= 0.2 * len(filled) or char in _PRIORS):
             yield char
-    for several in _DOUBLED:
-        if several in text and text.count(several) * len(several) >= 0.9 * text.count(several[0]):
-            yield several
+
+
+def _always(several: str, text: str) -> bool:
+    """Whether the first character of a longer delimiter never stands alone."""
+    runs = re.findall(f"(?:{re.escape(several)})+", text)
+    return sum(map(len, runs)) >= 0.98 * sum(text.count(char) for char in set(several))
 
 
 def _quotings(text: str, *, quote: str | None, escape: str | None) -> list[tuple[str, str]]:
@@ -184,7 +192,7 @@ def _quotings(text: str, *, quote: str | None, escape: str | None) -> list[tuple
         quotes = ['"']
         if '"' in text:
             quotes.append("")
-        if len(re.findall(r"(?:^|[^\w\s'])[ \t]?'[^'\n]*'(?=[^\w\s']|\s*$)", text, re.M)) >= 2:
+        if min(len(_QUOTE_OPENS.findall(text)), len(_QUOTE_CLOSES.findall(text))) >= 2:
             quotes.append("'")
     made = []
     for one in quotes:

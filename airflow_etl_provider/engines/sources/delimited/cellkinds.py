@@ -8,23 +8,22 @@ from typing import Literal
 
 __all__ = ["CellKind", "is_typed", "kind_of", "shape_of"]
 
-CellKind = Literal[
-    "empty", "null", "number", "date", "time", "address", "word", "text", "suspect"
-]
+CellKind = Literal["empty", "null", "number", "date", "time", "address", "word", "text", "suspect"]
 
 _NULLS = frozenset(
-    "na n/a n.a. nan null none nil - -- --- . .. ... ? unknown #n/a #value! tbc tbd *".split()
+    "na|n/a|n.a.|nan|null|none|nil|unknown|tbc|tbd|#n/a|#value!|-|--|---|.|..|...|?|*".split("|")  # noqa: SIM905
 )
 
 _NUMBER = re.compile(
     r"[-+(]?\s?(?:[$€£¥]\s?)?[-+]?(?:\d{1,3}(?:[,.' \xa0]\d{3})+|\d+)?(?:[.,]\d*)?(?:[eE][-+]?\d+)?"
     r"\s?(?:[$€£¥%)]|[kKmM]?)|0[xX][0-9a-fA-F]+|[-+]?inf"
 )
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:[aApP][mM]|Z|UTC)?"
-    r"(?:[-+]\d{2}:?\d{2})?)?"
-    r"|\d{1,2}[-/. ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?[-/. ,]*(?:\d{2,4})?"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?[-/ ]\d{1,2}(?:,? \d{2,4})?"
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+    r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:[ap]m|Z|UTC)?(?:[-+]\d{2}:?\d{2})?)?"
+    rf"|\d{{1,2}}[-/. ]{_MONTH}\.?[-/. ,]*(?:\d{{2,4}})?"
+    rf"|{_MONTH}\.?[-/ ]\d{{1,2}}(?:,? \d{{2,4}})?"
     r"|(?:19|20)\d{2}-(?:0[1-9]|1[0-2])|\d{4}年\d{1,2}月\d{1,2}日",
     re.IGNORECASE,
 )
@@ -33,7 +32,7 @@ _ADDRESS = re.compile(
     r"(?:https?|ftp|file|mailto)://?\S+|www\.\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|/?(?:[\w.-]+/)+[\w.-]*"
     r"|(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|[\w-]+(?:\.[\w-]+)+"
 )
-_WORD = re.compile(r"[^\W_]+(?:[-_.'’][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:[-_.'\u2019][^\W_]+)*")
 _SUSPECT = re.compile(r"[\t;|]|,(?=\S)|^[,:;|/]|[,:;|]$")
 
 
@@ -49,9 +48,8 @@ def kind_of(cell: str) -> CellKind:
         if _ADDRESS.fullmatch(cell):
             return "address"
         return "suspect" if _suspicious(cell) else "text"
-    if cell[-1] not in "kKmM" or cell[0] in "-+($€£¥.0123456789":
-        if _NUMBER.fullmatch(cell) and any(char.isdigit() for char in cell):
-            return "number"
+    if _NUMBER.fullmatch(cell) and any(char.isdigit() for char in cell):
+        return "number"
     if _DATE.fullmatch(cell):
         return "date"
     if _TIME.fullmatch(cell):

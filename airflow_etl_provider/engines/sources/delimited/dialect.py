@@ -15,15 +15,16 @@ MAX_RECORD_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDialect:
-    """What the person gave and the sniffer found, together.
+    r"""What the person gave and the sniffer found, together.
 
-    :param encoding: a Python codec name (`utf-8`, `utf-16-le`, `cp1252`, ...), byte order mark apart.
+    :param encoding: a Python codec name (`utf-8`, `utf-16-le`, `cp1252`, ...), byte order mark
+        apart.
     :param bom: length in bytes of the byte order mark at the start, 0 without one.
     :param delimiter: one or more characters.
     :param quote: one character, or "" when nothing is quoted.
     :param escape: "" when a quote inside quotes is doubled, else the escaping character.
     :param comment: lines that start with it are no records; "" for none.
-    :param newline: `\\n` and `\\r\\n` both end a record at a line feed and drop a carriage return
+    :param newline: `\n` and `\r\n` both end a record at a line feed and drop a carriage return
         before it; `mixed` ends one at either or both; inside quotes neither does.
     :param skip_rows: physical lines before the header (a preamble).
     :param header_rows: records of header after that; 0 when there is none.
@@ -33,8 +34,8 @@ class ResolvedDialect:
     :param pad_short_rows: a record with too few fields ends in NULLs, since this writer leaves
         empty fields at the end out; otherwise it is rejected.
     :param trailing_delimiter: a record may end with one delimiter more than it has fields.
-    :param bare_quotes: this writer does not escape quotes inside quotes, so a quote ends a field only
-        before a delimiter or the end of a line.
+    :param bare_quotes: this writer does not escape quotes inside quotes, so a quote ends a field
+        only before a delimiter or the end of a line.
     :param repeated_header: the header stands in the file again; where it does, it is rejected.
     """
 
@@ -57,7 +58,7 @@ class ResolvedDialect:
 
     @property
     def needs_splitter(self) -> str | None:
-        """Why only our own splitter reads this dialect as it is meant, None when DuckDB does too."""
+        """Why only our own splitter reads this dialect as it is meant; None: DuckDB does too."""
         if self.newline not in ("\n", "\r\n"):
             return "line ends other than LF and CRLF, or several kinds of them"
         if self.escape or self.bare_quotes:

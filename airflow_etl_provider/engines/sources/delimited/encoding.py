@@ -26,7 +26,7 @@ _FOREIGN = (
 )  # fmt: skip
 """Encodings of other scripts: words of bytes above ASCII."""
 
-_SYMBOLS = frozenset("£€¥¢°–—‘’“”„‚•…©®™½¼¾²³µ§«»·\xa0¿¡ªº×±´†‡‰¹¬¦¨¸÷¤¶")
+_SYMBOLS = frozenset("£€¥¢°–—‘’“”„‚•…©®™½¼¾²³µ§«»·\xa0¿¡ªº×±´†‡‰¹¬¦¨¸÷¤¶")  # noqa: RUF001
 
 _EVIDENCE = 20_000
 """Bytes around the first characters above ASCII that are looked at: more changes no verdict."""
@@ -116,7 +116,8 @@ def _legacy(sample: bytes, *, whole: bool) -> Encoding:
     runs = [len(run) for run in _HIGH_RUN.findall(excerpt)]
     in_words = sum(length for length in runs if length >= 3)
     letters = len(re.findall(rb"[A-Za-z]", excerpt))
-    if in_words > 0.5 * sum(runs) or sum(runs) > 0.7 * letters:
+    few = sum(runs) < 4
+    if not few and (in_words > 0.5 * sum(runs) or sum(runs) > 0.7 * letters):
         foreign = _foreign(excerpt)
         if foreign is not None:
             return foreign
@@ -125,10 +126,8 @@ def _legacy(sample: bytes, *, whole: bool) -> Encoding:
         scores = {"cp1252": scores["cp1252"]}
     best = max(scores, key=lambda codec: scores[codec] - 0.02 * _ISOLATED.index(codec))
     if scores[best] < 0.5:
-        foreign = _foreign(excerpt)
-        if foreign is not None:
-            return foreign
-        return Encoding("utf-8", 0, 0.3)
+        foreign = None if few else _foreign(excerpt)
+        return foreign or Encoding("utf-8", 0, 0.3)
     confidence = round(0.9 * scores[best], 2)
     if best == "cp1252" and _is_turkish(excerpt):
         best = "cp1254"
@@ -138,7 +137,7 @@ def _legacy(sample: bytes, *, whole: bool) -> Encoding:
 
 
 def _is_turkish(excerpt: bytes) -> bool:
-    """The letters that Turkish and Icelandic share a place for, and only Turkish ones beside them."""
+    """Letters where Turkish and Icelandic share a place, and only Turkish ones beside them."""
     letters = set(_not_ascii(excerpt.decode("cp1254", errors="replace"))) - _SYMBOLS
     return bool(letters & set("ğışİŞĞ")) and letters <= set("çğıöşüâîûÇĞİÖŞÜÂÎÛ")
 
@@ -185,7 +184,7 @@ def _plausibility(excerpt: bytes, codec: str) -> float:
             shouts = char.isupper() and before.islower()
             fine += beside and not shouts
         elif char in _SYMBOLS:
-            fine += not inside or char in "’‘·´\xa0"
+            fine += not inside or char in "’‘·´\xa0"  # noqa: RUF001
         elif unicodedata.category(char) in ("Sc", "Pi", "Pf", "Zs"):
             fine += not inside
     return fine / total if total else 0.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 
 __all__ = ["Outcome", "RecordParser"]
@@ -18,8 +18,7 @@ Fields = list[str | None]
 _CSV_FIELD_LIMIT = csv.field_size_limit()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What was read at one line.
 
     `fields` when the record is well formed; else `problem` says whether its quoting is `broken`, or
@@ -89,12 +88,35 @@ class RecordParser:
         ):
             try:
                 fields = next(
-                    csv.reader((text,), delimiter=self._delimiter, quotechar=self._quote, strict=True)
+                    csv.reader(
+                        (text,), delimiter=self._delimiter, quotechar=self._quote, strict=True
+                    )
                 )
                 return Outcome(self.finish(fields), at + 1)
             except csv.Error:
                 pass  # open or broken: the state machine below says which
         return self._parse_slowly(texts, at, stop, text)
+
+    def parse_lines(self, texts: Sequence[str], *, width: int) -> list[Fields] | None:
+        """All lines as one record each, or None when something in them needs a closer look."""
+        lines = [self.chomp(text) for text in texts]
+        if self._quote and any(self._quote in line for line in lines):
+            whole = "\n".join(lines)
+            if not self._use_csv or any(hazard in whole for hazard in self._hazards):
+                return None
+            try:
+                fields = list(
+                    csv.reader(lines, delimiter=self._delimiter, quotechar=self._quote, strict=True)
+                )
+            except csv.Error:
+                return None
+            if len(fields) != len(lines):
+                return None
+        else:
+            fields = [line.split(self._delimiter) for line in lines]
+        if set(map(len, fields)) != {width}:
+            return None
+        return [self.finish(row) for row in fields]
 
     def finish(self, fields: list[str]) -> Fields:
         """Unquoted fields as values: blanks skipped, NULLs found."""
@@ -142,7 +164,7 @@ class RecordParser:
     def _close(
         self, texts: Sequence[str], at: int, stop: int, start: int
     ) -> tuple[str, int, int] | None:
-        """The text of a quoted field that goes on after its line, the last line, the closing quote."""
+        """The text of a field that goes on after its line, its last line, the closing quote."""
         pieces = [texts[at][start:]]
         for line in range(at + 1, stop):
             text = texts[line]
@@ -166,9 +188,7 @@ class RecordParser:
         return value.replace(self._quote * 2, self._quote) if self._quote in value else value
 
 
-def _patterns(
-    quote: str, escape: str, closing: str
-) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _patterns(quote: str, escape: str, closing: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What stands inside quotes up to the closing one, and an escaped character.
 
     :param closing: what must follow a quote for it to be the closing one; "" for anything.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["merge_header", "name_columns"]
 
@@ -21,7 +24,9 @@ def merge_header(rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
             if row[column]:
                 spanning = row[column]
                 continue
-            new_group = any(grid[above][column] != grid[above][column - 1] for above in range(level))
+            new_group = any(
+                grid[above][column] != grid[above][column - 1] for above in range(level)
+            )
             if column and new_group:
                 spanning = ""
             if spanning and any(lower[column] for lower in grid[level + 1 :]):
@@ -32,17 +37,22 @@ def merge_header(rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
 
 
 def name_columns(names: Sequence[str], *, width: int) -> tuple[str, ...]:
-    """Names for `width` columns: the third without a name is `column_3`, a second `id` is `id_2`."""
-    given = [*(name.strip() for name in names), *[""] * width][:width]
-    taken = {name for name in given if name}
+    """Names for `width` columns: the third without one is `column_3`, a second `id` is `id_2`.
+
+    Unique whatever the case, since databases differ in whether case counts.
+    """
+    given = [*(name.replace("\0", "").strip() for name in names), *[""] * width][:width]
+    taken = {name.casefold() for name in given if name}
     seen: set[str] = set()
     made = []
     for position, name in enumerate(given, start=1):
         base = name or f"column_{position}"
         unique, suffix = base, 1
-        while unique in seen or (suffix > 1 and unique in taken) or (not name and unique in taken):
+        while unique.casefold() in seen or (
+            (suffix > 1 or not name) and unique.casefold() in taken
+        ):
             suffix += 1
             unique = f"{base}_{suffix}"
-        seen.add(unique)
+        seen.add(unique.casefold())
         made.append(unique)
     return tuple(made)

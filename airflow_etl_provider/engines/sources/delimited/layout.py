@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from airflow_etl_provider.engines.sources.delimited.candidates import Row
 from airflow_etl_provider.engines.sources.delimited.cellkinds import (
+    CellKind,
     is_typed,
     kind_of,
     shape_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_etl_provider.engines.sources.delimited.candidates import Row
 
 __all__ = ["Layout", "find_layout"]
 
@@ -53,10 +59,14 @@ def find_layout(
     if header_rows is None:
         start, names = _header(rows, start, width, fixed=skipped, delimiter=delimiter)
     else:
-        names = [rows[at].fields or ("",) for at in range(start, min(start + header_rows, len(rows)))]
+        names = [
+            rows[at].fields or ("",) for at in range(start, min(start + header_rows, len(rows)))
+        ]
     body = rows[start + len(names) :]
     width, trailing = _trailing(names, body, width)
-    repeated = bool(names) and len(names[0]) == width and any(row.fields == names[0] for row in body)
+    repeated = (
+        bool(names) and len(names[0]) == width and any(row.fields == names[0] for row in body)
+    )
     count = len(names) if header_rows is None else header_rows
     return Layout(start, count, width, tuple(names), pad, trailing, repeated)
 
@@ -72,7 +82,9 @@ def _width(rows: Sequence[Row]) -> tuple[int, bool]:
     counts = Counter(widths)
     wide = {width: count for width, count in counts.items() if width > 1} or counts
     top = max(wide.values())
-    common = [width for width in dict.fromkeys(widths) if wide.get(width, 0) >= max(1, top / 4)]
+    common = [
+        width for width in dict.fromkeys(widths) if wide.get(width, 0) >= max(min(2, top), top / 4)
+    ]
     width = common[0] if top > 1 else max(wide)
     widest = max(
         (width for width, count in wide.items() if count >= max(2, len(widths) / 50)), default=width
@@ -80,7 +92,7 @@ def _width(rows: Sequence[Row]) -> tuple[int, bool]:
     first = next((len(row.fields) for row in rows if row.fields and len(row.fields) > 1), width)
     full = max(first, widest) if first >= widest else widest
     short = [0 < w < full for w in widths]
-    changes = sum(a != b for a, b in zip(short, short[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(short))
     fits = sum(w <= full for w in widths) >= 0.95 * len(widths)
     if full > 1 and fits and sum(short) >= max(3, 0.1 * len(widths)) and changes >= 6:
         return full, True
@@ -167,7 +179,7 @@ def _sample_below(rows: Sequence[Row], at: int, width: int) -> list[tuple[str, .
 
 
 def _votes(row: Sequence[str], body: Sequence[Sequence[str]]) -> float:
-    """Above 0: the row differs from the columns beneath it as names do; below 0: it is one of them."""
+    """Above 0: the row differs from what is beneath it, as names do; below 0: it is a record."""
     others = [below for below in body if not _repeats(row, below)]
     if len(others) >= 0.7 * len(body):
         body = others
@@ -184,12 +196,12 @@ def _votes(row: Sequence[str], body: Sequence[Sequence[str]]) -> float:
 
 
 def _repeats(row: Sequence[str], below: Sequence[str]) -> bool:
-    """Whether a row is nearly the same: the header of a further table, more likely than a record."""
+    """Whether a row is nearly the same: more likely a further table's header than a record."""
     pairs = [(a, b) for a, b in zip(row, below, strict=False) if a or b]
     return len(pairs) > 1 and sum(a == b for a, b in pairs) >= 0.8 * len(pairs)
 
 
-def _column_vote(cell: str, kind: str, values: Sequence[str]) -> float:
+def _column_vote(cell: str, kind: CellKind, values: Sequence[str]) -> float:
     kinds = Counter(kind_of(value) for value in values)
     kinds.pop("null", None)
     if not kinds:
@@ -199,7 +211,7 @@ def _column_vote(cell: str, kind: str, values: Sequence[str]) -> float:
     if typed >= 0.8:
         if kind in ("word", "text", "address", "suspect"):
             return 1.0
-        return -1.0 if kind == common or kind == "number" else -0.2
+        return -1.0 if kind in (common, "number") else -0.2
     if is_typed(kind):
         return -0.3
     if cell in values[:30]:
@@ -276,14 +288,16 @@ def _is_lower_header(
     if typed and fine == typed and 2 * fine >= len(filled):
         return True
     gaps = sum(not cell.strip() for cell in names[-1])
-    return bool(spans) and bool(under) and gaps >= 2 and len(filled) > 1 and (
-        len(under) >= 0.5 * len(filled) and typed == fine and fine > 0
+    return (
+        bool(spans)
+        and bool(under)
+        and gaps >= 2
+        and len(filled) > 1
+        and (len(under) >= 0.5 * len(filled) and typed == fine and fine > 0)
     )
 
 
-def _trailing(
-    names: Sequence[Sequence[str]], body: Sequence[Row], width: int
-) -> tuple[int, bool]:
+def _trailing(names: Sequence[Sequence[str]], body: Sequence[Row], width: int) -> tuple[int, bool]:
     """Whether records end in a delimiter that the header does not have."""
     if not names or len(names[0]) != width - 1:
         return width, False

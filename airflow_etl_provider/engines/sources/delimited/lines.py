@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_etl_provider.engines.sources.delimited.dialect import Newline
 
 __all__ = ["Fault", "LineReader", "Lines"]
@@ -123,7 +124,7 @@ class LineReader:
             self._rest = self._rest[keep:]
 
     def _last_end(self, data: bytes) -> int:
-        """Where the last complete line ends; in `mixed` mode a CR at the very end may be half an end."""
+        """Where the last complete line ends; a CR at the very end may be half of one (`mixed`)."""
         limit = len(data) - len(data) % self._unit
         if self._mixed and data[limit - self._unit : limit] == self._ends[1]:
             limit -= self._unit
@@ -212,7 +213,11 @@ class LineReader:
                 position = at + 1
                 continue
             end = at + unit
-            if self._mixed and match[0] == self._ends[1] and data[end : end + unit] == self._ends[0]:
+            if (
+                self._mixed
+                and match[0] == self._ends[1]
+                and data[end : end + unit] == self._ends[0]
+            ):
                 end += unit
             raws.append(data[start:end])
             start = position = end

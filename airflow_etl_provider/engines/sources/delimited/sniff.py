@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,16 @@ from airflow_etl_provider.engines.sources.delimited.candidates import (
     best_candidate,
     parse_rows,
 )
-from airflow_etl_provider.engines.sources.delimited.dialect import Newline, ResolvedDialect
 from airflow_etl_provider.engines.sources.delimited.encoding import Encoding, detect_encoding
 from airflow_etl_provider.engines.sources.delimited.header import merge_header, name_columns
 from airflow_etl_provider.engines.sources.delimited.layout import find_layout
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_etl_provider.contracts.pipeline import Dialect
+    from airflow_etl_provider.engines.sources.delimited.dialect import Newline, ResolvedDialect
 
 __all__ = ["sniff_dialect"]
 
@@ -76,9 +77,7 @@ def sniff_dialect(
         newline=_record_ends(lines, rows, dialect),
         skip_rows=skip,
         header_rows=layout.header_rows,
-        columns=name_columns(
-            merge_header(layout.names, width=layout.width), width=layout.width
-        ),
+        columns=name_columns(merge_header(layout.names, width=layout.width), width=layout.width),
         null_values=("",) if null_values is None else tuple(null_values),
         skip_blanks=_blanks_follow(body, lines, dialect),
         pad_short_rows=layout.pad_short_rows,
@@ -196,9 +195,7 @@ def _comment(lines: Sequence[str], dialect: ResolvedDialect, given: Dialect, *, 
     return "#" if any(at > first for at in marked) else ""
 
 
-def _record_ends(
-    lines: Sequence[str], rows: Sequence[Row], dialect: ResolvedDialect
-) -> Newline:
+def _record_ends(lines: Sequence[str], rows: Sequence[Row], dialect: ResolvedDialect) -> Newline:
     """What ends records, apart from line ends inside quotes."""
     if dialect.newline in ("\r", "mixed"):
         return dialect.newline
@@ -210,9 +207,7 @@ def _record_ends(
     return "mixed" if any(ended) else "\n"
 
 
-def _blanks_follow(
-    rows: Sequence[Row], lines: Sequence[str], dialect: ResolvedDialect
-) -> bool:
+def _blanks_follow(rows: Sequence[Row], lines: Sequence[str], dialect: ResolvedDialect) -> bool:
     """Whether every delimiter is followed by blanks, so that they belong to it."""
     if dialect.delimiter.isspace() or dialect.delimiter.endswith(" "):
         return False

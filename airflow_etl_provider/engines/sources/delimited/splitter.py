@@ -7,7 +7,6 @@ which; `tests/reference/slow_reader.py` is the same thing written for clarity.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +15,8 @@ from airflow_etl_provider.engines.sources.delimited.grammar import RecordParser
 from airflow_etl_provider.engines.sources.delimited.lines import LineReader, Lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pyarrow as pa
 
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["Broken", "Record", "SplitBatch", "split_batches", "split_records"]
 
 BLOCK_BYTES = 2**20
-"""Read at once; a record that is still open at the end of a block doubles it."""
+"""Read at once; a record that is still open at the end of what is there doubles it."""
+
+MOST_BLOCK_BYTES = 4 * 2**20
+
+STEP_LINES = 4_000
+"""Parsed at once, so that many short lines don't turn into many small objects."""
+
+MAX_RECORD_LINES = 600_000
+"""Lines that a record may have, for the same reason; one more and it is `too_long`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,8 @@ class Record:
 class Broken:
     """One rejected record.
 
-    :param code: `wrong_field_count`, `broken_quote`, `bad_encoding`, `too_long` or `repeated_header`.
+    :param code: `wrong_field_count`, `broken_quote`, `bad_encoding`, `too_long` or
+        `repeated_header`.
     :param raw: its bytes as they stand in the file, terminator included; when `size` is larger, the
         beginning of them.
     """
@@ -75,7 +85,7 @@ class _Parsed:
     """What came of a stretch of lines: rows and rejects, in parallel lists."""
 
     rows: list[Sequence[str | None]] = field(default_factory=list)
-    numbers: list[int] | range = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     size: int = 0
@@ -184,6 +194,7 @@ class _Splitter:
         self._lost = False
         self._number = 0
         self._hungry = False
+        self._rejected_offset = self._rejected_line = 0
         self.lines = Lines()
         self.line = 1
         self.offset = dialect.bom
@@ -192,7 +203,7 @@ class _Splitter:
         """Parse the lines at hand, reading more first where needed; None at the end."""
         if not self.lines.texts or self._hungry:
             have = sum(map(len, self.lines.raws))
-            more = self._reader.read(max(BLOCK_BYTES, have))
+            more = self._reader.read(min(max(BLOCK_BYTES, have), MOST_BLOCK_BYTES))
             self._hungry = False
             if not more.texts and not self.lines.texts:
                 return None
@@ -216,104 +227,107 @@ class _Splitter:
     def _whole_block(self) -> _Parsed | None:
         """All lines as one-line records, when nothing in them needs a closer look."""
         lines, dialect = self.lines, self._dialect
-        if lines.faults or dialect.comment or dialect.repeated_header:
+        if lines.faults or dialect.comment or dialect.repeated_header or self._width < 2:
             return None
-        texts = lines.texts
-        if dialect.quote and any(dialect.quote in text for text in texts):
+        rows = self._parser.parse_lines(lines.texts[:STEP_LINES], width=self._width)
+        if rows is None:
             return None
-        parser, delimiter = self._parser, dialect.delimiter
-        fields = [parser.chomp(text).split(delimiter) for text in texts]
-        if set(map(len, fields)) != {self._width} or self._width == 1:
-            return None
-        rows = [parser.finish(row) for row in fields]
-        numbers = range(self._number + 1, self._number + 1 + len(rows))
+        numbers = list(range(self._number + 1, self._number + 1 + len(rows)))
         self._number += len(rows)
-        return _Parsed(rows=list(rows), numbers=numbers, size=len(texts))
+        return _Parsed(rows=list(rows), numbers=numbers, size=len(rows))
 
     def _careful_block(self) -> _Parsed:
-        lines, parser = self.lines, self._parser
-        texts, stop = lines.texts, len(lines.texts)
-        parsed = _Parsed(numbers=[])
-        offset, summed = self.offset, 0
+        """The lines at hand, one after the other, as far as they are whole records."""
+        parsed = _Parsed()
+        self._rejected_offset, self._rejected_line = self.offset, 0
+        stop = len(self.lines)
         at = 0
-
-        def reject(start: int, end: int, code: str, message: str) -> None:
-            nonlocal offset, summed
-            offset += sum(lines.size(i) for i in range(summed, start))
-            summed = start
-            self._number += 1
-            raw = b"".join(lines.raws[start:end])
-            size = sum(lines.size(i) for i in range(start, end))
-            parsed.broken.append(
-                Broken(self._number, self.line + start, offset, size, raw, code, message)
-            )
-
-        numbers = parsed.numbers
-        assert isinstance(numbers, list)
-        while at < stop:
-            text = texts[at]
+        while at < min(stop, STEP_LINES):
             if self._preamble:
                 self._preamble -= 1
                 at += 1
                 continue
-            if at in lines.faults and lines.faults[at] == "too_long":
-                reject(at, at + 1, "too_long", f"The line is longer than {self._max} bytes.")
-                self._lost = True
-                at += 1
-                continue
-            if parser.is_blank(text) or self._is_comment(text):
-                at += 1
-                continue
-            outcome = parser.parse(texts, at, stop)
-            end = outcome.end
-            if outcome.problem == "open":
-                if not self._reader.done and self._held(at) <= self._max:
-                    self._hungry = True
-                    break
-            elif end > at + 1 and self._span(at, end) > self._max:
-                outcome = parser.parse(texts, at, at + 1)
-            if self._headers:
-                at = self._take_header(outcome.fields, at, end)
-                continue
-            if outcome.fields is None:
-                code, message = self._why_broken(outcome.problem, at, stop)
-                reject(at, at + 1, code, message)
-                self._lost = True
-                at += 1
-                continue
-            fields = self._fit(outcome.fields)
-            if fields is None:
-                if self._lost or self._swallowed(at, end):
-                    reject(at, at + 1, "broken_quote", _SKIPPED if self._lost else _SWALLOWED)
-                    self._lost = True
-                    at += 1
-                else:
-                    message = f"{len(outcome.fields)} fields where {self._width} are expected."
-                    reject(at, end, "wrong_field_count", message)
-                    at = end
-                continue
-            self._lost = False
-            if lines.faults and any(i in lines.faults for i in range(at, end)):
-                reject(at, end, "bad_encoding", self._why_unreadable(at, end))
-            elif self._dialect.repeated_header and fields in self._header[:1]:
-                reject(at, end, "repeated_header", "The header stands here again.")
-            else:
-                self._number += 1
-                parsed.rows.append(fields)
-                numbers.append(self._number)
-                parsed.spans.append((at, end))
-            at = end
+            after = self._next(parsed, at, stop)
+            if after is None:
+                self._hungry = True
+                break
+            at = after
         parsed.size = at
         return parsed
+
+    def _next(self, parsed: _Parsed, at: int, stop: int) -> int | None:
+        """Take what starts at a line; returns the line after it, None when lines are missing."""
+        parser, text = self._parser, self.lines.texts[at]
+        if self.lines.faults.get(at) == "too_long":
+            message = f"The line is longer than {self._max} bytes."
+            return self._lose(parsed, at, "too_long", message)
+        if parser.is_blank(text) or self._is_comment(text):
+            return at + 1
+        outcome = parser.parse(self.lines.texts, at, stop)
+        if outcome.problem == "open" and not self._reader.done and not self._too_large(at, stop):
+            return None
+        if outcome.end > at + 1 and self._too_large(at, outcome.end):
+            outcome = parser.parse(self.lines.texts, at, at + 1)
+        if self._headers:
+            return self._take_header(outcome.fields, at, outcome.end)
+        if outcome.fields is None:
+            return self._lose(parsed, at, *self._why_broken(outcome.problem, at, stop))
+        return self._judge(parsed, outcome.fields, at, outcome.end)
+
+    def _judge(self, parsed: _Parsed, read: list[str | None], at: int, end: int) -> int:
+        """Keep a well-formed record or reject it; returns the line after it."""
+        fields = self._fit(read)
+        if fields is None:
+            if self._lost:
+                return self._lose(parsed, at, "broken_quote", _SKIPPED)
+            if self._swallowed(at, end):
+                return self._lose(parsed, at, "broken_quote", _SWALLOWED)
+            message = f"{len(read)} fields where {self._width} are expected."
+            self._reject(parsed, at, end, "wrong_field_count", message)
+            return end
+        self._lost = False
+        if self.lines.faults and any(line in self.lines.faults for line in range(at, end)):
+            self._reject(parsed, at, end, "bad_encoding", self._why_unreadable(at, end))
+        elif self._dialect.repeated_header and fields in self._header[:1]:
+            self._reject(parsed, at, end, "repeated_header", "The header stands here again.")
+        else:
+            self._number += 1
+            parsed.rows.append(fields)
+            parsed.numbers.append(self._number)
+            parsed.spans.append((at, end))
+        return end
+
+    def _lose(self, parsed: _Parsed, at: int, code: str, message: str) -> int:
+        """Reject a physical line and look for the next that fits."""
+        self._reject(parsed, at, at + 1, code, message)
+        self._lost = True
+        return at + 1
+
+    def _reject(self, parsed: _Parsed, start: int, end: int, code: str, message: str) -> None:
+        lines = self.lines
+        self._rejected_offset += sum(lines.size(line) for line in range(self._rejected_line, start))
+        self._rejected_line = start
+        self._number += 1
+        parsed.broken.append(
+            Broken(
+                number=self._number,
+                line=self.line + start,
+                offset=self._rejected_offset,
+                size=sum(lines.size(line) for line in range(start, end)),
+                raw=b"".join(lines.raws[start:end]),
+                code=code,
+                message=message,
+            )
+        )
 
     def _is_comment(self, text: str) -> bool:
         return bool(self._dialect.comment) and text.startswith(self._dialect.comment)
 
-    def _held(self, at: int) -> int:
-        return self._span(at, len(self.lines))
-
-    def _span(self, start: int, end: int) -> int:
-        return sum(self.lines.size(i) for i in range(start, end))
+    def _too_large(self, start: int, end: int) -> bool:
+        """Whether lines are more than a record may have."""
+        return end - start > MAX_RECORD_LINES or (
+            sum(self.lines.size(line) for line in range(start, end)) > self._max
+        )
 
     def _take_header(self, fields: list[str | None] | None, at: int, end: int) -> int:
         self._headers -= 1
@@ -350,7 +364,7 @@ class _Splitter:
     def _why_broken(self, problem: str | None, at: int, stop: int) -> tuple[str, str]:
         if self._lost:
             return "broken_quote", _SKIPPED
-        if problem == "open" and self._held(at) > self._max and stop > at + 1:
+        if problem == "open" and self._too_large(at, stop):
             return "too_long", f"A quote is opened and not closed within {self._max} bytes."
         if problem == "open":
             return "broken_quote", "A quote is opened and never closed."

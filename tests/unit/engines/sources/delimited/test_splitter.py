@@ -54,11 +54,12 @@ dialects = st.builds(
     encoding=st.sampled_from(["utf-8", "utf-8", "cp1252", "utf-16-le", "shift_jis"]),
 )
 
-tokens = st.sampled_from(
-    ["a", "bc", "NA", "é", "表", ",", ";", "|", "||", ", ", " ", "\t", '"', '"', '""', "'", "''", "\\",
-     "\\\"", "#", "\n", "\n", "\n", "\r\n", "\r", "\0", '","', ',"', '",', '"\n', "a,b,c\n", '"a","b","c"\n',
-     "a,b\n"]
-)  # fmt: skip
+words = ["a", "bc", "NA", "é", "表", "#", "\\", '\\"', "\0"]
+delimiters = [",", ";", "|", "||", ", ", " ", "\t"]
+quotes = ['"', '"', '""', "'", "''", '","', ',"', '",', '"\n']
+ends = ["\n", "\n", "\n", "\r\n", "\r"]
+whole_lines = ["a,b,c\n", '"a","b","c"\n', "a,b\n"]
+tokens = st.sampled_from(words + delimiters + quotes + ends + whole_lines)
 texts = st.lists(tokens, max_size=40).map("".join)
 invalid = st.sampled_from([b"", b"", b"", b"\xff", b"\x81", b"\xe3\x81", b"\x00"])
 
@@ -160,7 +161,7 @@ def test_lines_up_to_the_next_that_fits_are_rejected_one_by_one() -> None:
     ]
 
 
-def test_a_long_field_of_several_lines_is_one_record_even_when_it_has_a_wrong_number_of_fields() -> None:
+def test_a_field_of_several_lines_is_not_torn_when_the_number_of_fields_is_wrong() -> None:
     assert fields(b'1,"some\ntext\nhere",3,4\n1,2,3\n') == ["wrong_field_count", ["1", "2", "3"]]
 
 
@@ -196,7 +197,9 @@ def test_a_line_over_the_limit_may_end_anywhere(newline: str, end: bytes) -> Non
         assert isinstance(found[0], Broken)
         if end:
             assert found[0].size == 3_000_000 + len(end)
-            assert found[1:] == [Record(2, 2, 3_000_000 + len(end), b"1,2,3" + end, ["1", "2", "3"])]
+            assert found[1:] == [
+                Record(2, 2, 3_000_000 + len(end), b"1,2,3" + end, ["1", "2", "3"])
+            ]
         else:
             assert found[0].size == len(data)
 
@@ -222,8 +225,8 @@ def test_memory_stays_bounded_when_a_quote_is_never_closed() -> None:
 
     def chunks() -> object:
         yield b'1,"open,3\n'
-        for _ in range(8):
-            yield b"1,2,3\n" * 50_000
+        for _ in range(10):
+            yield b"1,2,3\n" * 20_000
 
     tracemalloc.start()
     counts = {Record: 0, Broken: 0}
@@ -231,7 +234,7 @@ def test_memory_stays_bounded_when_a_quote_is_never_closed() -> None:
         counts[type(got)] += 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert counts == {Record: 400_000, Broken: 1}
+    assert counts == {Record: 200_000, Broken: 1}
     assert peak < 60 * 2**20
 
 
