@@ -50,7 +50,7 @@ class RowGroupWriter:
                 self._flush()
 
     def _step(self, batch: pa.RecordBatch) -> int:
-        per_row = max(batch.nbytes // max(batch.num_rows, 1), 1)
+        per_row: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
         return max(min(self._bytes // per_row, self._rows), 1)
 
     def _flush(self) -> None:

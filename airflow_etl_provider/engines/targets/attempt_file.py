@@ -14,10 +14,8 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from airflow_etl_provider.exceptions import (
     TargetError,
@@ -25,6 +23,10 @@ from airflow_etl_provider.exceptions import (
     TargetPermissionError,
     TargetUnavailableError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = [
     "AttemptFile",
@@ -139,11 +141,11 @@ def os_error_of(error: OSError, path: Path, *, doing: str) -> TargetError:
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     message = f"{doing} {path} failed: {reason}. Nothing was published."
     if error.errno in _FULL:
-        return TargetError(message, hint="Free space on that disk, or choose another, and run again.")
+        return TargetError(message, hint="Free space on that disk, then run again.")
     if error.errno in _FORBIDDEN:
         return TargetPermissionError(message, hint="Give this user the right to write there.")
     if error.errno in _MISSING:
-        return TargetMissingError(message, hint="Create the folder first; it is not ours to create.")
+        return TargetMissingError(message, hint="Create the folder first.")
     return TargetError(message)
 
 

@@ -1,16 +1,17 @@
-"""What every kind of target offers the engine: a schema, and sessions that publish whole or not at all."""
+"""What each kind of target offers the engine: a schema, and sessions that publish all or none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_etl_provider.contracts.load import Load
-from airflow_etl_provider.contracts.pipeline import Mode
-from airflow_etl_provider.contracts.schema import Schema
-
 if TYPE_CHECKING:
     import pyarrow as pa
+    from typing_extensions import Self
+
+    from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.pipeline import Mode
+    from airflow_etl_provider.contracts.schema import Schema
 
 __all__ = ["LedgerEntry", "LoadSession", "Publication", "Published", "Target", "WriteSpec"]
 
@@ -77,7 +78,10 @@ class LedgerEntry:
 
 
 class LoadSession(Protocol):
-    """One attempt at one load. `write` once, then `publish` or `abort`; a context manager that aborts."""
+    """One attempt at one load: `write` once, then `publish` or `abort`.
+
+    As a context manager it aborts what was not published.
+    """
 
     @property
     def epoch(self) -> int: ...
@@ -102,7 +106,7 @@ class LoadSession(Protocol):
     def abort(self) -> None:
         """Leave the target as it was; may be called at any time, from any state, twice."""
 
-    def __enter__(self) -> LoadSession: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
 
@@ -116,7 +120,7 @@ class Target(Protocol):
 
     @property
     def quarantine_home(self) -> str | None:
-        """The folder beside the target where rejected rows belong; None where there is no such place."""
+        """The folder beside the target where rejected rows belong, where there is such a place."""
 
     def schema(self) -> Schema | None:
         """The columns of the table, None when it does not exist yet."""

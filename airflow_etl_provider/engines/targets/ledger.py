@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_etl_provider.contracts.load import Load
 from airflow_etl_provider.engines.targets.base import (
     LedgerEntry,
     Publication,
@@ -15,6 +13,11 @@ from airflow_etl_provider.engines.targets.base import (
     WriteSpec,
 )
 from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_etl_provider.contracts.load import Load
 
 __all__ = [
     "Verdict",
@@ -26,7 +29,7 @@ __all__ = [
 ]
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
-"""`load`: write. `already_loaded`: nothing to do. `replace_load`: remove the earlier load's rows first."""
+"""`load`: write. `already_loaded`: nothing to do. `replace_load`: first remove the earlier rows."""
 
 
 def judge_reload(
@@ -57,7 +60,7 @@ def judge_reload(
         what for what, same in (("input", same_input), ("contract", same_contract)) if not same
     )
     raise LoadConflictError(
-        f"Load {load.load_id} of pipeline {load.pipeline!r} ({load.window}) was already appended to "
+        f"Load {load.load_id} of pipeline {load.pipeline!r} ({load.window}) was appended before to "
         f"{previous.target} at {previous.published_at} with another {changed}.",
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
         "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
