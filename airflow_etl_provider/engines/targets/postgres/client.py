@@ -1,0 +1,157 @@
+"""One ADBC connection in transactions, with errors of ours."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+from adbc_driver_manager import dbapi as adbc
+from adbc_driver_postgresql import dbapi as postgres
+
+from airflow_etl_provider.engines.targets.postgres.errors import (
+    translate_connect_error,
+    translate_error,
+)
+from airflow_etl_provider.engines.targets.postgres.uri import postgres_uri, server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from airflow_etl_provider.contracts.connection import Connection
+    from airflow_etl_provider.exceptions import TargetError
+
+__all__ = ["PostgresClient", "Timeouts"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Timeouts = dict[str, int]
+"""Settings in milliseconds: `lock_timeout`, `statement_timeout`."""
+
+
+class PostgresClient:
+    """A connection in which every statement belongs to a transaction.
+
+    Settings are local to each transaction and nothing is prepared by name, so that a pooler may
+    hand every transaction to another server process.
+    """
+
+    def __init__(self, connection: Connection, *, where: str, timeouts: Timeouts) -> None:
+        self.where = where
+        self._timeouts = timeouts
+        self._connection = _connect(connection)
+        try:
+            self._cursor = self._connection.cursor()
+            self._statement = self._cursor.adbc_statement
+            # COPY for a result of one row costs more than it saves.
+            self._statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+        except BaseException:
+            self._connection.close()
+            raise
+        self._closed = False
+
+    def start(self, *, application: str | None = None) -> None:
+        """Begin a transaction with the settings that loading needs, whatever the role's are."""
+        self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", doing="to start on")
+        settings = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601"}
+        settings |= {name: str(value) for name, value in self._timeouts.items()}
+        if application is not None:
+            settings["application_name"] = application
+        calls = ", ".join(
+            f"set_config(${2 * at + 1}, ${2 * at + 2}, true)" for at in range(len(settings))
+        )
+        self.query(
+            f"SELECT {calls}",
+            [part for pair in settings.items() for part in pair],
+            doing="to start on",
+        )
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] = (), *, doing: str
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement that gives rows."""
+
+        def run() -> list[tuple[Any, ...]]:
+            self._cursor.execute(sql, parameters or None)
+            rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+            return rows
+
+        return self._run(run, doing=doing)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), *, doing: str) -> int:
+        """Run one statement; returns the rows that the server says it touched."""
+
+        def run() -> int:
+            self._statement.set_sql_query(sql)
+            if parameters:
+                names = [str(at) for at in range(len(parameters))]
+                values = [pa.array([value]) for value in parameters]
+                self._statement.bind(pa.RecordBatch.from_arrays(values, names=names))
+            return int(self._statement.execute_update())
+
+        return self._run(run, doing=doing)
+
+    def copy(
+        self, table: str, batches: pa.RecordBatchReader, *, schema: str, columns: Collection[str]
+    ) -> int:
+        """Stream batches into a table by binary COPY; returns the rows that the driver sent."""
+
+        def run() -> int:
+            with self._connection.cursor() as cursor:
+                return int(cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema))
+
+        return self._run(run, doing="the rows for", columns=columns)
+
+    def commit(self) -> None:
+        self._run(self._connection.commit, doing="to commit on")
+
+    def rollback(self) -> None:
+        self._run(self._connection.rollback, doing="to roll back on")
+
+    def cancel(self) -> None:
+        """Ask the server to stop what this connection runs; from any thread."""
+        try:
+            self._connection.adbc_cancel()
+        except adbc.Error as error:
+            # Nothing ran, or the server is gone: either way there is nothing left to stop.
+            log.debug("cancel had no effect (%s)", type(error).__name__)
+
+    def close(self) -> None:
+        """Close the cursor and then the connection; what is not committed is rolled back."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            # The server would do it when it notices; locks are to be free when this returns.
+            self._connection.rollback()
+        except adbc.Error as error:
+            log.debug("no rollback on a dead connection (%s)", type(error).__name__)
+        self._cursor.close()
+        self._connection.close()
+
+    def _run(self, action: Callable[[], T], *, doing: str, columns: Collection[str] = ()) -> T:
+        try:
+            return action()
+        except adbc.Error as error:
+            failure = translate_error(error, doing=doing, where=self.where, columns=columns)
+        # Outside the handler: a chained driver error would print rows in the traceback.
+        raise failure
+
+
+def _connect(connection: Connection) -> Any:
+    uri = postgres_uri(connection)
+    failure: TargetError
+    try:
+        return postgres.connect(uri)
+    except adbc.Error as error:
+        failure = translate_connect_error(
+            str(error),
+            where=server_of(connection),
+            secrets=[
+                uri,
+                *filter(None, [connection.password, connection.extra.get("sslpassword")]),
+            ],
+        )
+    raise failure

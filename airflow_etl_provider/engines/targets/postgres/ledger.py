@@ -1,0 +1,244 @@
+"""The table `_etl_loads` beside the target's: epochs, and the proof of what was loaded."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from airflow_etl_provider.engines.targets.base import LedgerEntry
+from airflow_etl_provider.engines.targets.ledger import entry_from_dict
+from airflow_etl_provider.engines.targets.postgres.statements import on_table
+from airflow_etl_provider.exceptions import FencedError, TargetPermissionError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.engines.targets.postgres.catalog import Place
+    from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
+
+__all__ = ["LEDGER_TABLE", "PostgresLedger", "lock_target"]
+
+LEDGER_TABLE = "_etl_loads"
+
+_LOCK_CLASS = 0x0E71
+"""The first half of our advisory locks' keys; the second is a hash of the table's name."""
+
+
+def lock_target(client: PostgresClient, place: Place) -> None:
+    """Hold the right to create, replace or merge into a table until the transaction ends.
+
+    Readers and other writers are not kept out. Always taken before a row of the ledger is locked.
+    """
+    client.query(
+        "SELECT 1 FROM pg_advisory_xact_lock(CAST($1 AS int4), hashtext($2))",
+        [_LOCK_CLASS, place.key],
+        doing="the lock of",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresLedger:
+    """The ledger rows of one target table."""
+
+    place: Place
+
+    def is_there(self, client: PostgresClient) -> bool:
+        rows = client.query(_FIND, [self.place.schema, LEDGER_TABLE], doing="the ledger of")
+        return bool(rows)
+
+    def ensure(self, client: PostgresClient) -> None:
+        """Create the table if it is missing.
+
+        :raises TargetPermissionError: this role may not.
+        """
+        if self.is_there(client):
+            return
+        lock_target(client, self.place)
+        if self.is_there(client):
+            return
+        try:
+            client.execute(self._sql(_CREATE), doing="the ledger table of")
+        except TargetPermissionError as error:
+            denied = error
+        else:
+            return
+        raise TargetPermissionError(
+            f"The ledger table {self.place.schema}.{LEDGER_TABLE} is missing and this role may not "
+            f"create it. {denied.message}",
+            hint=f"GRANT CREATE ON SCHEMA to this role, or create {LEDGER_TABLE} for it (docs page "
+            "`targets-postgres`).",
+        )
+
+    def next_epoch(self, client: PostgresClient, load: Load) -> int:
+        """Count this attempt; waits for another attempt of the same load that is publishing."""
+        rows = client.query(
+            self._sql(_NEXT_EPOCH),
+            [load.load_id, self.place.key, load.pipeline, load.window],
+            doing="the ledger of",
+        )
+        return int(rows[0][0])
+
+    def entries(self, client: PostgresClient, load_id: str | None = None) -> list[LedgerEntry]:
+        """All published loads, or the one with this id; oldest first."""
+        sql, parameters = self._sql(_ENTRIES), [self.place.key]
+        if load_id is not None:
+            sql, parameters = self._sql(_ENTRY), [self.place.key, load_id]
+        names = [field.name for field in fields(LedgerEntry)]
+        return [
+            entry_from_dict(dict(zip(names, row, strict=True)))
+            for row in client.query(sql, parameters, doing="the ledger of")
+        ]
+
+    def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
+        """Whether another load replaced the whole table after this one was published."""
+        rows = client.query(
+            self._sql(_SUPERSEDED), [self.place.key, load_id], doing="the ledger of"
+        )
+        return bool(rows[0][0])
+
+    def check_epoch(self, client: PostgresClient, load: Load, epoch: int, *, lock: bool) -> None:
+        """Stop an attempt that a newer one took over from.
+
+        :param lock: hold the row until the transaction ends, so that no newer one can begin.
+        :raises FencedError: there is a newer epoch, or the row is gone.
+        """
+        rows = client.query(
+            self._sql(_LOCK_EPOCH if lock else _EPOCH),
+            [load.load_id, self.place.key],
+            doing="the ledger of",
+        )
+        if not rows or rows[0][0] != epoch:
+            newest = f"epoch {rows[0][0]}" if rows else "no epoch, its row was deleted"
+            raise FencedError(
+                f"Load {load.load_id} into {client.where} began again: this attempt has "
+                f"epoch {epoch}, the ledger {newest}. This attempt publishes nothing.",
+                hint="Let the newer attempt finish.",
+            )
+
+    def wait_for_others(self, client: PostgresClient, load: Load) -> None:
+        """Wait until no transaction holds this load's row."""
+        client.query(self._sql(_LOCK_EPOCH), [load.load_id, self.place.key], doing="the ledger of")
+
+    def record(self, client: PostgresClient, entry: LedgerEntry) -> None:
+        """Write the proof, in the transaction that holds the rows."""
+        values: list[Any] = [getattr(entry, name) for name in _RECORDED]
+        values.append(json.dumps(entry.positions))
+        client.execute(
+            self._sql(_RECORD), [entry.load_id, entry.target, *values], doing="the ledger of"
+        )
+
+    def application(self, load: Load, epoch: int) -> str:
+        """Name the session that writes an attempt, at most 63 bytes: seen in pg_stat_activity."""
+        return f"{self._application(load)}{epoch}"
+
+    def end_older_attempts(self, client: PostgresClient, load: Load, epoch: int) -> None:
+        """End the sessions of this load's older attempts, which can only hold locks any more.
+
+        The epoch is committed before: none of them can publish.
+        """
+        client.query(_END_OLDER, [self._application(load), epoch], doing="to end older attempts on")
+
+    def _application(self, load: Load) -> str:
+        load_id = load.load_id.encode("ascii", "replace").decode()[:32]
+        return f"etl {load_id} {zlib.crc32(self.place.key.encode()):08x} "
+
+    def _sql(self, sql: str) -> str:
+        return on_table(sql, schema=self.place.schema, table=LEDGER_TABLE)
+
+
+_FIND = """
+SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2
+"""
+
+_CREATE = """
+CREATE TABLE table_placeholder (
+  load_id text NOT NULL,
+  target text NOT NULL,
+  epoch bigint NOT NULL,
+  status text NOT NULL,
+  pipeline text NOT NULL,
+  "window" text NOT NULL,
+  mode text,
+  published_epoch bigint,
+  input_hash text,
+  contract_hash text,
+  run_id text,
+  published_at timestamptz,
+  rows_read bigint,
+  rows_loaded bigint,
+  rows_quarantined bigint,
+  rows_filtered bigint,
+  rows_deduplicated bigint,
+  rows_deleted bigint,
+  quarantine text,
+  quarantine_checksum text,
+  positions jsonb,
+  PRIMARY KEY (load_id, target)
+)
+"""
+
+_NEXT_EPOCH = """
+INSERT INTO table_placeholder AS held (load_id, target, epoch, status, pipeline, "window")
+VALUES ($1, $2, 1, 'begun', $3, $4)
+ON CONFLICT (load_id, target) DO UPDATE SET epoch = held.epoch + 1
+RETURNING epoch
+"""
+
+_EPOCH = "SELECT epoch FROM table_placeholder WHERE load_id = $1 AND target = $2"
+_LOCK_EPOCH = f"{_EPOCH} FOR UPDATE"
+
+_ENTRIES = """
+SELECT load_id, pipeline, "window", target, mode, published_epoch, input_hash, contract_hash,
+       run_id,
+       to_char(published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+       rows_read, rows_loaded, rows_quarantined, rows_filtered, rows_deduplicated, rows_deleted,
+       quarantine, quarantine_checksum, CAST(positions AS text)
+FROM table_placeholder
+WHERE target = $1 AND status = 'published'
+ORDER BY published_at
+"""
+_ENTRY = _ENTRIES.replace("ORDER BY published_at", "AND load_id = $2")
+
+_SUPERSEDED = """
+SELECT count(*) > 0
+FROM table_placeholder AS mine
+JOIN table_placeholder AS other ON other.target = mine.target
+WHERE mine.target = $1 AND mine.load_id = $2 AND other.load_id <> mine.load_id
+  AND other.status = 'published' AND other.mode = 'replace'
+  AND other.published_at > mine.published_at
+"""
+
+_RECORDED = (
+    "mode",
+    "epoch",
+    "input_hash",
+    "contract_hash",
+    "run_id",
+    "rows_read",
+    "rows_loaded",
+    "rows_quarantined",
+    "rows_filtered",
+    "rows_deduplicated",
+    "rows_deleted",
+    "quarantine",
+    "quarantine_checksum",
+)
+_RECORD = """
+UPDATE table_placeholder
+SET status = 'published', published_at = clock_timestamp(),
+    mode = $3, published_epoch = $4, input_hash = $5, contract_hash = $6, run_id = $7,
+    rows_read = $8, rows_loaded = $9, rows_quarantined = $10, rows_filtered = $11,
+    rows_deduplicated = $12, rows_deleted = $13, quarantine = $14, quarantine_checksum = $15,
+    positions = CAST($16 AS jsonb)
+WHERE load_id = $1 AND target = $2
+"""
+
+_END_OLDER = """
+SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+  AND CASE WHEN left(application_name, length($1)) = $1
+           THEN CAST(substring(application_name FROM length($1) + 1) AS int8) < $2
+           ELSE false END
+"""

@@ -1,0 +1,372 @@
+"""One attempt at one load: rows and ledger row in one transaction."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import secrets
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published, WriteSpec
+from airflow_etl_provider.engines.targets.ledger import Verdict, entry_of
+from airflow_etl_provider.engines.targets.postgres import statements
+from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
+from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
+from airflow_etl_provider.engines.targets.postgres.plan import WritePlan, plan_write
+from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
+from airflow_etl_provider.exceptions import (
+    CancelledError,
+    LoadConflictError,
+    TargetDataError,
+    TargetSchemaError,
+    TargetUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Self
+
+    from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
+
+__all__ = ["Attempt", "PostgresSession"]
+
+log = logging.getLogger(__name__)
+
+_ABORT_SECONDS = 30.0
+"""How long `abort` waits for another thread's statement, once the server was told to stop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What `begin` settled.
+
+    :param previous: the entry of the same load, as far as one is published.
+    """
+
+    load: Load
+    schema: Schema
+    write: WriteSpec
+    plan: WritePlan
+    epoch: int
+    verdict: Verdict
+    previous: LedgerEntry | None
+
+
+class _State(enum.Enum):
+    BEGUN = "begun"
+    WRITTEN = "written"
+    ENDED = "ended"
+
+
+class PostgresSession:
+    """A load into PostgreSQL.
+
+    :param connect: opens another connection, to find out whether a lost commit took place.
+    """
+
+    def __init__(
+        self, client: PostgresClient, attempt: Attempt, *, connect: Callable[[], PostgresClient]
+    ) -> None:
+        self._client = client
+        self._attempt = attempt
+        self._connect = connect
+        self._plan = attempt.plan
+        self._ledger = PostgresLedger(attempt.plan.place)
+        self._state = _State.BEGUN
+        self._busy = threading.Lock()
+        self._abandoned = threading.Event()
+        self._staging: _Staging | None = None
+        self._rows = 0
+        self._input_failure: BaseException | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self._attempt.epoch
+
+    @property
+    def already_loaded(self) -> LedgerEntry | None:
+        return self._attempt.previous if self._attempt.verdict == "already_loaded" else None
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return self._plan.arrow_schema
+
+    def write(self, batches: pa.RecordBatchReader) -> int:
+        with self._working(_State.BEGUN):
+            client, attempt = self._client, self._attempt
+            client.start(application=self._ledger.application(attempt.load, attempt.epoch))
+            # After the name is set: either a newer attempt sees this session, or we see its epoch.
+            self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=False)
+            if self._plan.creates:
+                self._create_table()
+            if attempt.verdict == "replace_load":
+                self._delete_earlier_load()
+            self._rows = self._copy(batches)
+            self._state = _State.WRITTEN
+            return self._rows
+
+    def publish(self, publication: Publication) -> Published:
+        with self._working(_State.WRITTEN):
+            client, attempt = self._client, self._attempt
+            if self._staging is not None and attempt.write.mode != "append":
+                lock_target(client, self._plan.place)
+            self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=True)
+            published = self._apply()
+            # What is deferred fails here, where the server still names the constraint.
+            client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="the rows for")
+            entry = entry_of(
+                load=attempt.load,
+                write=attempt.write,
+                target=self._plan.place.key,
+                epoch=attempt.epoch,
+                publication=publication,
+                published=published,
+                published_at="",
+            )
+            self._ledger.record(client, entry)
+            if self._staging is not None:
+                client.execute(
+                    statements.drop_table(self._staging.schema, self._staging.name),
+                    doing="the staging table of",
+                )
+            self._commit()
+            self._end()
+            log.info(
+                "published load %s into %s: %d rows, epoch %d",
+                attempt.load.load_id,
+                client.where,
+                published.rows_loaded,
+                attempt.epoch,
+            )
+            return published
+
+    def abort(self) -> None:
+        self._abandoned.set()
+        waited = 0.0
+        while not self._busy.acquire(timeout=0.2):
+            # Again and again: a cancel between two statements has no effect.
+            self._client.cancel()
+            waited += 0.2
+            if waited > _ABORT_SECONDS:
+                # Its reader does not give the thread back. The transaction is broken by the cancel,
+                # and the thread closes the connection when it returns.
+                log.warning(
+                    "load %s: aborted while it was still reading", self._attempt.load.load_id
+                )
+                return
+        try:
+            self._end()
+        finally:
+            self._busy.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.abort()
+
+    @contextmanager
+    def _working(self, state: _State) -> Iterator[None]:
+        with self._busy:
+            if self._abandoned.is_set():
+                raise CancelledError(
+                    f"Load {self._attempt.load.load_id} was aborted; nothing was published."
+                )
+            if self._state is not state:
+                raise RuntimeError(f"a session that has {self._state.value} can't do this")
+            try:
+                yield
+            except BaseException:
+                self._end()
+                raise
+            if self._abandoned.is_set():
+                self._end()
+
+    def _end(self) -> None:
+        self._state = _State.ENDED
+        self._client.close()
+
+    def _create_table(self) -> None:
+        attempt, place = self._attempt, self._plan.place
+        lock_target(self._client, place)
+        relation = read_relation(self._client, place, where=self._client.where)
+        if relation is None:
+            self._client.execute(
+                statements.create_table(place, self._plan.all_columns), doing="to create"
+            )
+            return
+        # Another load created it while this one waited for the lock, or before.
+        found = plan_write(
+            relation,
+            place=place,
+            schema=attempt.schema,
+            write=attempt.write,
+            where=self._client.where,
+        )
+        if found.arrow_schema != self._plan.arrow_schema:
+            raise TargetSchemaError(
+                f"{self._client.where} was created meanwhile with other columns than this load's.",
+                hint="Run again; the load then goes by the table as it is.",
+            )
+        self._plan = found
+
+    def _delete_earlier_load(self) -> None:
+        previous = self._attempt.previous
+        deleted = self._client.execute(
+            statements.delete_load(self._plan.place),
+            [self._attempt.load.load_id],
+            doing="to remove the earlier load from",
+        )
+        if previous is not None and previous.rows_loaded and not deleted:
+            raise LoadConflictError(
+                f"None of the {previous.rows_loaded} rows of the earlier load {previous.load_id} "
+                f"in {self._client.where} carries its id, so they can't be replaced.",
+                hint="They were loaded without `load_columns`. Remove them by hand together with "
+                "the ledger row, and run again.",
+            )
+
+    def _copy(self, batches: pa.RecordBatchReader) -> int:
+        plan = self._plan
+        schema, table = plan.place.schema, plan.place.table
+        if plan.staged:
+            self._staging = self._create_staging()
+            schema, table = self._staging.schema, self._staging.name
+        wire = WireFormat(
+            schema=plan.arrow_schema,
+            encodings=tuple(column.encoding for column in plan.columns),
+            constants=self._constants(),
+        )
+        wire.check(batches.schema)
+        stream = pa.RecordBatchReader.from_batches(
+            wire.wire_schema, self._watched(wire.encode(iter(batches)))
+        )
+        failure: BaseException
+        try:
+            names = [column.name for column in plan.all_columns]
+            return self._client.copy(table, stream, schema=schema, columns=names)
+        except Exception as error:  # noqa: BLE001 - raised below, without the driver's words
+            failure = error
+        if self._abandoned.is_set():
+            failure = CancelledError(
+                f"Load {self._attempt.load.load_id} was aborted; nothing was published."
+            )
+        # The driver knows only that its input broke off, and quotes the input's traceback.
+        raise self._input_failure or failure
+
+    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                if self._abandoned.is_set():
+                    return
+                yield batch
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._input_failure = error
+            raise
+
+    def _create_staging(self) -> _Staging:
+        plan, write = self._plan, self._attempt.write
+        name = f"_etl_staging_{secrets.token_hex(8)}"
+        temporary = plan.place.may_use_temporary
+        schema = "pg_temp" if temporary else plan.place.schema
+        statement = statements.create_staging(
+            schema, name, plan.all_columns, not_null=write.key, temporary=temporary
+        )
+        self._client.execute(statement, doing="a staging table for")
+        return _Staging(schema, name)
+
+    def _constants(self) -> tuple[tuple[str, str | int], ...]:
+        if not self._plan.extra:
+            return ()
+        rows = self._client.query(
+            "SELECT CAST(extract(epoch FROM now()) * 1000000 AS int8)", doing="the clock of"
+        )
+        values: dict[str, str | int] = {
+            "_etl_load_id": self._attempt.load.load_id,
+            "_etl_loaded_at": int(rows[0][0]),
+        }
+        return tuple((column.name, values[column.name]) for column in self._plan.extra)
+
+    def _apply(self) -> Published:
+        """Make the written rows the table's, still unseen by others."""
+        client, plan, write = self._client, self._plan, self._attempt.write
+        published = Published(rows_loaded=self._rows)
+        if self._staging is not None:
+            if write.mode == "replace" and not plan.creates:
+                # TRUNCATE would lock readers out, and show readers of an older snapshot no rows.
+                client.execute(statements.delete_rows(plan.place), doing="to replace the rows of")
+            published = self._publish_staging(self._staging)
+        if plan.creates and write.mode == "merge":
+            client.execute(
+                statements.add_primary_key(plan.place, write.key), doing="the primary key of"
+            )
+        return published
+
+    def _publish_staging(self, staging: _Staging) -> Published:
+        client, plan, write = self._client, self._plan, self._attempt.write
+        columns: tuple[Column, ...] = plan.all_columns
+        if write.mode == "merge" and not plan.creates:
+            statement = statements.merge_from_staging(
+                plan.place,
+                columns,
+                key=write.key,
+                latest_by=write.latest_by,
+                schema=staging.schema,
+                name=staging.name,
+            )
+        else:
+            statement = statements.insert_from_staging(
+                plan.place, columns, schema=staging.schema, name=staging.name
+            )
+        taken = client.execute(statement, doing="the rows for")
+        published = Published(rows_loaded=taken)
+        if write.mode == "merge" and write.latest_by is not None:
+            return replace(published, rows_deduplicated=self._rows - taken)
+        if taken != self._rows:
+            raise TargetDataError(
+                f"{client.where} took {taken} of {self._rows} rows: a trigger, rule or policy of "
+                "the table suppresses the others. Nothing was published.",
+                hint="Filter those rows in the pipeline, where they are counted.",
+            )
+        return published
+
+    def _commit(self) -> None:
+        try:
+            self._client.commit()
+        except TargetUnavailableError as error:
+            lost = error
+        else:
+            return
+        if not self._took_place():
+            raise lost
+        log.warning("the connection broke at the commit, which took place")
+
+    def _took_place(self) -> bool:
+        """Look from another connection whether the commit whose answer was lost came through."""
+        load = self._attempt.load
+        client = self._connect()
+        try:
+            client.start()
+            # Waits for the lost transaction, should the server still be at it.
+            self._ledger.wait_for_others(client, load)
+            entries = self._ledger.entries(client, load.load_id)
+            return bool(entries) and entries[0].epoch == self._attempt.epoch
+        finally:
+            client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Staging:
+    """A table that lives as long as the transaction."""
+
+    schema: str
+    name: str

@@ -1,0 +1,181 @@
+"""The statements that write, as syntax trees; names are quoted by the dialect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp, parse_one
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from airflow_etl_provider.engines.targets.postgres.catalog import Column, Place
+
+__all__ = [
+    "add_primary_key",
+    "create_staging",
+    "create_table",
+    "delete_load",
+    "delete_rows",
+    "drop_table",
+    "insert_from_staging",
+    "merge_from_staging",
+    "on_table",
+]
+
+_DIALECT = "postgres"
+_TABLE = "table_placeholder"
+
+
+def on_table(sql: str, *, schema: str, table: str) -> str:
+    """Put a quoted table into a statement of ours that names it `table_placeholder`."""
+    tree = parse_one(sql, dialect=_DIALECT)
+    for found in list(tree.find_all(exp.Table)):
+        if found.name == _TABLE:
+            found.set("this", exp.to_identifier(table, quoted=True))
+            found.set("db", exp.to_identifier(schema, quoted=True))
+    return tree.sql(_DIALECT)
+
+
+def create_table(place: Place, columns: Sequence[Column]) -> str:
+    """Create the target's table."""
+    definitions = [_definition(c.name, c.declared, not_null=c.required) for c in columns]
+    return _create(_table(place.schema, place.table), definitions, "")
+
+
+def create_staging(
+    schema: str, name: str, columns: Sequence[Column], *, not_null: Collection[str], temporary: bool
+) -> str:
+    """Create a table for one transaction: the target's types, or text where only a cast goes in."""
+    definitions = [
+        _definition(
+            c.name, "text" if c.encoding == "text" else c.declared, not_null=c.name in not_null
+        )
+        for c in columns
+    ]
+    table = exp.table_(_name(name)) if temporary else _table(schema, name)
+    return _create(table, definitions, "TEMPORARY" if temporary else "UNLOGGED")
+
+
+def add_primary_key(place: Place, key: Sequence[str]) -> str:
+    """Make the key of a merge unique, once the rows are there: that is faster."""
+    tree = parse_one("ALTER TABLE a ADD PRIMARY KEY (b)", dialect=_DIALECT)
+    tree.set("this", _table(place.schema, place.table))
+    constraint = tree.find(exp.PrimaryKey)
+    assert constraint is not None  # noqa: S101 - the text above has one
+    constraint.set("expressions", [_name(column) for column in key])
+    return tree.sql(_DIALECT)
+
+
+def drop_table(schema: str, name: str) -> str:
+    """Drop a staging table."""
+    return exp.Drop(this=_table(schema, name), kind="TABLE").sql(_DIALECT)
+
+
+def delete_rows(place: Place) -> str:
+    """Delete all rows; readers go on reading them until the commit."""
+    return exp.delete(_table(place.schema, place.table)).sql(_DIALECT)
+
+
+def delete_load(place: Place) -> str:
+    """Delete what the load `$1` appended."""
+    mine = exp.EQ(
+        this=_column("_etl_load_id"), expression=exp.Parameter(this=exp.Literal.number(1))
+    )
+    return exp.delete(_table(place.schema, place.table)).where(mine).sql(_DIALECT)
+
+
+def insert_from_staging(place: Place, columns: Sequence[Column], *, schema: str, name: str) -> str:
+    """Insert what was staged, with the casts that COPY could not do."""
+    return _insert(place, columns, schema=schema, name=name).sql(_DIALECT)
+
+
+def merge_from_staging(
+    place: Place,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    latest_by: str | None,
+    schema: str,
+    name: str,
+) -> str:
+    """Insert new keys and update the others, unless the target's row is newer by `latest_by`.
+
+    A row without `latest_by` is as old as can be; of the same age, the one that comes now wins.
+    """
+    written = [c.name for c in columns if c.name not in key] or [key[0]]
+    older = None
+    if latest_by is not None:
+        held, coming = _column(latest_by, table=_ALIAS), _column(latest_by, table="excluded")
+        older = exp.or_(
+            exp.LTE(this=held, expression=coming), exp.Is(this=held.copy(), expression=exp.Null())
+        )
+    tree = _insert(place, columns, schema=schema, name=name, alias=_ALIAS)
+    tree.set(
+        "conflict",
+        exp.OnConflict(
+            conflict_keys=[_name(column) for column in key],
+            action=exp.var("DO UPDATE"),
+            expressions=[
+                exp.EQ(this=exp.column(_name(c)), expression=_column(c, table="excluded"))
+                for c in written
+            ],
+            where=exp.Where(this=older) if older is not None else None,
+        ),
+    )
+    return tree.sql(_DIALECT)
+
+
+_ALIAS = "held"
+
+
+def _insert(
+    place: Place, columns: Sequence[Column], *, schema: str, name: str, alias: str | None = None
+) -> exp.Insert:
+    table = _table(place.schema, place.table)
+    if alias is not None:
+        table.set("alias", exp.TableAlias(this=_name(alias)))
+    values = [_cast(c) if c.encoding == "text" else _column(c.name) for c in columns]
+    return exp.Insert(
+        this=exp.Schema(this=table, expressions=[_name(c.name) for c in columns]),
+        expression=exp.select(*values).from_(_table(schema, name)),
+    )
+
+
+def _cast(column: Column) -> exp.Expression:
+    return exp.Cast(this=_column(column.name), to=_type(column.declared))
+
+
+def _create(table: exp.Table, definitions: list[exp.ColumnDef], kind: str) -> str:
+    properties = {
+        "TEMPORARY": [exp.TemporaryProperty()],
+        "UNLOGGED": [exp.UnloggedProperty()],
+        "": [],
+    }[kind]
+    return exp.Create(
+        this=exp.Schema(this=table, expressions=definitions),
+        kind="TABLE",
+        properties=exp.Properties(expressions=properties) if properties else None,
+    ).sql(_DIALECT)
+
+
+def _definition(name: str, declared: str, *, not_null: bool) -> exp.ColumnDef:
+    constraints = [exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())] if not_null else []
+    return exp.ColumnDef(this=_name(name), kind=_type(declared), constraints=constraints)
+
+
+def _type(declared: str) -> exp.DataType:
+    # The server wrote it and quoted it (format_type), or it is one of ours: it goes in as it is.
+    return exp.DataType(this=exp.DataType.Type.USERDEFINED, kind=declared)
+
+
+def _table(schema: str, name: str) -> exp.Table:
+    return exp.Table(this=_name(name), db=_name(schema))
+
+
+def _column(name: str, *, table: str | None = None) -> exp.Column:
+    return exp.column(_name(name), table=_name(table) if table else None)
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)

@@ -1,0 +1,133 @@
+"""A PostgreSQL table that can be loaded."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.engines.targets.ledger import judge_reload, require_load_columns
+from airflow_etl_provider.engines.targets.postgres.catalog import find_place, read_relation
+from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
+from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger
+from airflow_etl_provider.engines.targets.postgres.plan import MAX_NAME_BYTES, plan_write
+from airflow_etl_provider.engines.targets.postgres.session import Attempt, PostgresSession
+from airflow_etl_provider.engines.targets.postgres.uri import server_of
+from airflow_etl_provider.engines.targets.table_name import parse_table_name
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.connection import Connection
+    from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
+
+__all__ = ["PostgresTarget"]
+
+
+class PostgresTarget:
+    """One table of a PostgreSQL database, there or to be created.
+
+    ```python
+    target = PostgresTarget(connection, table="sales.orders")
+    with target.begin(load=load, schema=schema, write=WriteSpec(mode="append")) as session:
+        session.write(batches)
+        session.publish(publication)
+    ```
+
+    :param table: `table`, which means the connection's current schema, or `schema.table`; names
+        are taken as they are written, and one with a dot in it goes into double quotes.
+    :param lock_timeout: seconds to wait for a lock that others hold; None waits for ever.
+    :param statement_timeout: seconds that one statement may take, COPY included; None leaves the
+        role's own setting.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        table: str,
+        lock_timeout: float | None = 600.0,
+        statement_timeout: float | None = None,
+    ) -> None:
+        self._connection = connection
+        self._table = parse_table_name(table)
+        for part in filter(None, (self._table.schema, self._table.name)):
+            if len(part.encode()) > MAX_NAME_BYTES:
+                raise SpecificationError(
+                    f"{part!r} has more than the {MAX_NAME_BYTES} bytes of a name in PostgreSQL."
+                )
+        self._timeouts = {"lock_timeout": int((lock_timeout or 0) * 1000)}
+        if statement_timeout is not None:
+            self._timeouts["statement_timeout"] = int(statement_timeout * 1000)
+
+    def __repr__(self) -> str:
+        return f"PostgresTarget({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        return f"{server_of(self._connection)}/{self._table}"
+
+    @property
+    def quarantine_home(self) -> str | None:
+        return None
+
+    def schema(self) -> Schema | None:
+        with closing(self._connect()) as client:
+            client.start()
+            place = find_place(client, self._table, where=server_of(self._connection))
+            relation = read_relation(client, place, where=self.name)
+            return None if relation is None else relation.schema
+
+    def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> PostgresSession:
+        require_load_columns(load, write)
+        client = self._connect()
+        try:
+            client.start()
+            attempt = self._begin(client, load=load, schema=schema, write=write)
+            if attempt.verdict == "already_loaded":
+                client.close()
+        except BaseException:
+            client.close()
+            raise
+        return PostgresSession(client, attempt, connect=self._connect)
+
+    def ledger(self) -> list[LedgerEntry]:
+        with closing(self._connect()) as client:
+            client.start()
+            place = find_place(client, self._table, where=server_of(self._connection))
+            ledger = PostgresLedger(place)
+            return ledger.entries(client) if ledger.is_there(client) else []
+
+    def close(self) -> None:
+        """Do nothing: each call opens a connection of its own, and each session closes its own."""
+
+    def _begin(
+        self, client: PostgresClient, *, load: Load, schema: Schema, write: WriteSpec
+    ) -> Attempt:
+        place = find_place(client, self._table, where=server_of(self._connection))
+        relation = read_relation(client, place, where=self.name)
+        plan = plan_write(relation, place=place, schema=schema, write=write, where=self.name)
+        ledger = PostgresLedger(place)
+        ledger.ensure(client)
+        epoch = ledger.next_epoch(client, load)
+        entries = ledger.entries(client, load.load_id)
+        previous = entries[0] if entries else None
+        # A table that was dropped holds nothing of what its ledger tells.
+        verdict = judge_reload(
+            previous if relation is not None else None,
+            load=load,
+            write=write,
+            superseded=previous is not None and ledger.is_superseded(client, load.load_id),
+        )
+        if verdict == "already_loaded" and previous is not None:
+            # The epoch is not counted: whoever loads other input under this id may go on.
+            client.rollback()
+            return Attempt(load, schema, write, plan, previous.epoch, verdict, previous)
+        client.commit()
+        client.start()
+        ledger.end_older_attempts(client, load, epoch)
+        client.commit()
+        return Attempt(load, schema, write, plan, epoch, verdict, previous)
+
+    def _connect(self) -> PostgresClient:
+        return PostgresClient(self._connection, where=self.name, timeouts=self._timeouts)
