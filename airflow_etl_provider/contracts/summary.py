@@ -1,0 +1,75 @@
+"""Reports and progress in words, for task logs and terminals. Counts and places, never values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.batch import Progress
+
+__all__ = ["describe_progress", "describe_report", "show_command"]
+
+REASONS_SHOWN = 8
+"""More than fit a glance are in the quarantine itself."""
+
+
+def describe_progress(progress: Progress) -> str:
+    """One line: stage, rows, megabytes, speed, rejects."""
+    seconds = max(progress.seconds, 1e-9)
+    read = f"{progress.bytes_read / 1e6:,.1f} MB"
+    if progress.bytes_total:
+        share = min(progress.bytes_read / progress.bytes_total, 1.0)
+        read += f" of {progress.bytes_total / 1e6:,.1f} ({share:.0%})"
+    return (
+        f"{progress.stage}: {progress.rows_read:,} rows, {read}, "
+        f"{progress.rows_read / seconds:,.0f} rows/s, {progress.rows_rejected:,} rejected"
+    )
+
+
+def describe_report(report: RunReport) -> list[str]:
+    """A few lines: what happened, where every row went, why some did not, where to look."""
+    lines = [_outcome(report), _accounts(report)]
+    if report.reasons:
+        ranked = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
+        shown = ", ".join(f"{code} {count:,}" for code, count in ranked[:REASONS_SHOWN])
+        more = len(ranked) - REASONS_SHOWN
+        lines.append(f"rejected for: {shown}" + (f", and {more} more reasons" if more > 0 else ""))
+    if report.warnings:
+        warned = ", ".join(f"{rule} {count:,}" for rule, count in report.warnings.items())
+        lines.append(f"loaded with a warning: {warned}")
+    if report.unmapped:
+        lines.append(f"source columns that no target column uses: {', '.join(report.unmapped)}")
+    lines += report.notes
+    if report.quarantine and report.rows_quarantined:
+        lines.append(f"look at the rejected rows: {show_command(report.quarantine)}")
+    return lines
+
+
+def show_command(quarantine: str) -> str:
+    """What to type to see the rejected rows."""
+    from shlex import quote
+
+    return f"airflow-etl quarantine show {quote(quarantine)}"
+
+
+def _outcome(report: RunReport) -> str:
+    if report.status == "failed":
+        return f"{report.pipeline}: failed, nothing was published to {report.target}"
+    if report.status == "already_loaded":
+        return f"{report.pipeline}: already loaded into {report.target}, nothing to do"
+    speed = f" in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s)"
+    return f"{report.pipeline}: {report.rows_loaded:,} rows loaded into {report.target}{speed}"
+
+
+def _accounts(report: RunReport) -> str:
+    parts = [f"{report.rows_loaded:,} loaded", f"{report.rows_quarantined:,} quarantined"]
+    optional = (
+        (report.rows_filtered, "filtered"),
+        (report.rows_deduplicated, "deduplicated"),
+        (report.rows_deleted, "deleted"),
+    )
+    parts += [f"{count:,} {word}" for count, word in optional if count]
+    if report.status == "failed":
+        return f"{report.rows_read:,} rows read before it stopped"
+    return f"{report.rows_read:,} rows read = " + " + ".join(parts)

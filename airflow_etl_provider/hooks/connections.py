@@ -1,0 +1,107 @@
+"""Airflow connections as the core sees them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_etl_provider.contracts.connection import Connection
+from airflow_etl_provider.exceptions import ConnectionNotFoundError, SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Connection as AirflowConnection
+
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+
+__all__ = ["find_airflow_connection", "refuse_secrets", "to_core_connection"]
+
+SECRET_WORDS = frozenset(
+    {"password", "passwd", "pwd", "secret", "token", "access_token", "api_key", "apikey", "sig"}
+)
+"""Names of URL parameters whose value logs somebody in."""
+
+
+def find_airflow_connection(name: str) -> Connection:
+    """Look a connection up where this task may: environment, secrets backends, Airflow itself.
+
+    :raises ConnectionNotFoundError: none of them knows it.
+    """
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        found = BaseHook.get_connection(name)
+    except AirflowNotFoundException as error:
+        raise ConnectionNotFoundError(
+            f"The connection {name!r} is not defined in this Airflow.",
+            hint="Add it under Admin > Connections, in a secrets backend, or as the environment "
+            f"variable AIRFLOW_CONN_{name.upper()}.",
+        ) from error
+    return to_core_connection(found)
+
+
+def to_core_connection(connection: AirflowConnection) -> Connection:
+    """Copy what the core needs, spelling one thing one way.
+
+    The path of a DuckDB file is the `host`, also where Airflow reads it into `schema` because the
+    connection was written as `duckdb:////data/warehouse.db`.
+    """
+    kind = (connection.conn_type or "").lower()
+    host, schema = connection.host or None, connection.schema or None
+    if kind == "duckdb" and host is None:
+        host, schema = schema, None
+    return Connection(
+        name=connection.conn_id,
+        kind=kind,
+        host=host,
+        port=connection.port,
+        login=connection.login or None,
+        password=connection.password or None,
+        schema=schema,
+        extra=_extra(connection),
+    )
+
+
+def _extra(connection: AirflowConnection) -> dict[str, Any]:
+    """Read the extra field; what is broken there is the owner's to mend, not ours to ignore."""
+    if not connection.extra:
+        return {}
+    try:
+        extra = json.loads(connection.extra)
+    except json.JSONDecodeError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise SpecificationError(
+            f"The extra field of connection {connection.conn_id!r} is not a JSON object.",
+            hint='Write it as {"key": "value"}.',
+        ) from None
+    return extra
+
+
+def refuse_secrets(pipeline: Pipeline) -> None:
+    """Stop a pipeline that carries credentials in a location: it ends up in logs, XComs and git.
+
+    :raises SpecificationError: names the key, never the value.
+    """
+    for key, location in _locations(pipeline):
+        parts = urlsplit(location)
+        named = {name.lower() for name, _ in parse_qsl(parts.query)} & SECRET_WORDS
+        if parts.password or (parts.scheme and named):
+            raise SpecificationError(
+                f"`{key}` of pipeline {pipeline.pipeline!r} holds a password or token.",
+                hint="Put it into an Airflow connection and name that under `connection`.",
+            )
+
+
+def _locations(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    for key, value in (
+        ("source.location", pipeline.source.location),
+        ("target.location", pipeline.target.location),
+        ("target.table", pipeline.target.table),
+        ("quarantine", pipeline.quarantine),
+    ):
+        if value:
+            yield key, value
