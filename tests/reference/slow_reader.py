@@ -202,7 +202,7 @@ class _Reader:
         while True:
             text = self.lines[at].text
             if i == len(text):
-                if at == last_line:
+                if at == last_line or self.dialect.bare_quotes:
                     return None
                 value += self.lines[at].ending
                 at, i = at + 1, 0

@@ -35,7 +35,7 @@ class ResolvedDialect:
         empty fields at the end out; otherwise it is rejected.
     :param trailing_delimiter: a record may end with one delimiter more than it has fields.
     :param bare_quotes: this writer does not escape quotes inside quotes, so a quote ends a field
-        only before a delimiter or the end of a line.
+        only before a delimiter or the end of the line, and no field goes on after its line.
     :param repeated_header: the header stands in the file again; where it does, it is rejected.
     """
 

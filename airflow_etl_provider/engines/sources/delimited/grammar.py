@@ -35,7 +35,8 @@ class RecordParser:
 
     A field whose first character, blanks apart, is the quote is quoted: it ends at the next quote
     that is not escaped, and only blanks may stand before the delimiter or the end of the line.
-    Any other field is taken as it stands, quotes inside it included.
+    Any other field is taken as it stands, quotes inside it included. Where quotes are not escaped
+    (`bare_quotes`) a field ends on its line: beyond it, nothing would tell its end from any other.
     """
 
     def __init__(self, dialect: ResolvedDialect, *, separator: str) -> None:
@@ -65,6 +66,7 @@ class RecordParser:
             | {quote + value + quote for value in self._nulls}
         )
         self._mixed = separator == ""
+        self._bare = dialect.bare_quotes
 
     def is_blank(self, text: str) -> bool:
         """Whether a line holds nothing but blanks."""
@@ -144,6 +146,8 @@ class RecordParser:
             start = opening.end()
             closing = self._body_end(text, start)
             if closing == len(text):
+                if self._bare:
+                    return Outcome(None, at + 1, "broken")
                 found = self._close(texts, at, stop, start)
                 if found is None:
                     return Outcome(None, stop, "open")

@@ -331,9 +331,9 @@ class _Splitter:
 
     def _take_header(self, fields: list[str | None] | None, at: int, end: int) -> int:
         self._headers -= 1
+        self._header.append([] if fields is None else self._fit(fields) or fields)
         if fields is None:
             return at + 1
-        self._header.append(self._fit(fields) or fields)
         return end
 
     def _fit(self, fields: list[str | None]) -> list[str | None] | None:
@@ -368,7 +368,7 @@ class _Splitter:
             return "too_long", f"A quote is opened and not closed within {self._max} bytes."
         if problem == "open":
             return "broken_quote", "A quote is opened and never closed."
-        return "broken_quote", "Text follows a closing quote."
+        return "broken_quote", "Text follows a closing quote, or no quote closes the field."
 
     def _why_unreadable(self, start: int, end: int) -> str:
         for line in range(start, end):

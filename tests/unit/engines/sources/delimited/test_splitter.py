@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_etl_provider.engines.sources.delimited import splitter
 from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 from airflow_etl_provider.engines.sources.delimited.splitter import (
     Broken,
@@ -72,14 +74,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, ResolvedDialect]:
     return data, dialect
 
 
-@settings(max_examples=400, deadline=None)
-@given(files(), st.integers(1, 9))
-@example((b'"a","b\n"c","d"\n', replace(PLAIN, columns=("a", "b"))), 3)
-@example((b'a,"b\r\n",c\r', replace(PLAIN, newline="mixed")), 1)
-def test_the_splitter_reads_what_the_slow_reader_reads(
-    case: tuple[bytes, ResolvedDialect], size: int
-) -> None:
-    data, dialect = case
+def assert_same(data: bytes, dialect: ResolvedDialect, *, size: int) -> None:
     wanted = [
         (p.number, p.start, p.end, p.fields, p.code)
         for p in read(data, dialect)
@@ -94,6 +89,29 @@ def test_the_splitter_reads_what_the_slow_reader_reads(
             found.append((got.number, got.offset, got.offset + got.size, None, got.code))
         assert data[got.offset : got.offset + len(got.raw)] == got.raw
     assert found == wanted
+
+
+@settings(max_examples=300, deadline=None)
+@given(files(), st.integers(1, 9))
+@example((b'"a","b\n"c","d"\n', replace(PLAIN, columns=("a", "b"))), 3)
+@example((b'a,"b\r\n",c\r', replace(PLAIN, newline="mixed")), 1)
+def test_the_splitter_reads_what_the_slow_reader_reads(
+    case: tuple[bytes, ResolvedDialect], size: int
+) -> None:
+    assert_same(*case, size=size)
+
+
+@settings(max_examples=300, deadline=None)
+@given(files(), st.integers(1, 9), st.integers(1, 20), st.integers(1, 3))
+def test_it_makes_no_difference_where_blocks_end(
+    case: tuple[bytes, ResolvedDialect], size: int, block: int, step: int
+) -> None:
+    with (
+        patch.object(splitter, "BLOCK_BYTES", block),
+        patch.object(splitter, "MOST_BLOCK_BYTES", 2 * block),
+        patch.object(splitter, "STEP_LINES", step),
+    ):
+        assert_same(*case, size=size)
 
 
 @settings(max_examples=200, deadline=None)
