@@ -1,0 +1,213 @@
+"""The words of the command line, and what `--help` says about them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["build_parser"]
+
+EXIT_CODES = """\
+exit codes:
+  0  done
+  3  done, and some rows went to the quarantine
+  1  failed or stopped; nothing was published
+  2  bad usage or specification; nothing was started
+
+With --json the report goes to stdout as one JSON object; everything else goes to stderr.
+"""
+
+LOAD_EPILOG = """\
+examples:
+  airflow-etl load orders.csv duckdb:///shop.db
+  airflow-etl load 'exports/orders_*.csv.gz' postgresql://me@db/shop --table sales.orders \\
+      --mode merge --key order_id
+  airflow-etl load messy.csv clean.csv --all-text
+  airflow-etl load events.jsonl events.parquet --max-rejected 1% --json
+
+The dialect, the encoding and the types are found out from the file. A row that does not fit goes
+to the quarantine with its reasons; `airflow-etl quarantine show LOCATION` shows it. A password is
+better kept out of the command: use PGPASSWORD, ~/.pgpass, or a pipeline with an Airflow connection.
+
+"""
+
+RUN_EPILOG = """\
+examples:
+  airflow-etl run pipelines/orders.yaml
+  airflow-etl run pipelines/flights.yaml --start 2013-01-01 --end 2013-02-01 --json
+
+Connections are read from AIRFLOW_CONN_<NAME> (a URI or JSON), then from the secrets backends and
+the connections of the Airflow that is configured here.
+
+"""
+
+QUARANTINE_EPILOG = """\
+examples:
+  airflow-etl quarantine list warehouse.quarantine
+  airflow-etl quarantine show warehouse.quarantine --limit 5
+
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the whole parser; each command sets `command` (and `action`)."""
+    parser = argparse.ArgumentParser(
+        prog="airflow-etl",
+        description="Load files into tables and files: every row arrives, or is kept with the "
+        "reason why not.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_load(commands)
+    _add_run(commands)
+    _add_check(commands)
+    _add_schema(commands)
+    _add_quarantine(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    *,
+    epilog: str = "",
+    json: bool = True,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text[0].lower() + text[1:],
+        description=f"{text}.",
+        epilog=epilog + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if json:
+        parser.add_argument(
+            "--json", action="store_true", help="write the result to stdout as JSON"
+        )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and what is logged")
+    return parser
+
+
+def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "load",
+        "Load files into a table or a file, without writing a pipeline",
+        epilog=LOAD_EPILOG,
+    )
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a file or a quoted pattern: CSV, JSONL, Parquet; gzip or zip",
+    )
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="postgresql://user@host/database, duckdb:///file.db, file.parquet or file.csv",
+    )
+    parser.add_argument(
+        "--table", metavar="T", help="table to load into (default: named after the file)"
+    )
+    parser.add_argument(
+        "--mode",
+        choices=["append", "replace", "merge"],
+        help="what becomes of rows already there (default: append to tables, replace files)",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="K",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns that identify a row, for merge",
+    )
+    parser.add_argument(
+        "--latest-by",
+        metavar="COLUMN",
+        help="of several rows with one key, merge the one with the highest value",
+    )
+    parser.add_argument(
+        "--all-text",
+        action="store_true",
+        help="convert no cell: every column is text, as it stands in the file",
+    )
+    parser.add_argument(
+        "--max-rejected",
+        metavar="N|P%",
+        help="publish nothing when more rows are rejected (default: no limit)",
+    )
+    parser.add_argument(
+        "--format", choices=["csv", "jsonl", "parquet"], help="of the source (default: found out)"
+    )
+    parser.add_argument(
+        "--quarantine", metavar="FOLDER", help="where rejected rows go (default: beside the target)"
+    )
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "run", "Run a pipeline that is written in a file", epilog=RUN_EPILOG
+    )
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="start of the window, for a pipeline that loads by data interval",
+    )
+    parser.add_argument(
+        "--end", metavar="TIME", help="end of the window, excluded; ISO 8601, UTC without a zone"
+    )
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "check", "Validate a pipeline and its contract; write nothing")
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "--dry-run",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="also read and convert the first N records",
+    )
+
+
+def _add_schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "schema", "Print the JSON Schema of what people write, for editors", json=False
+    )
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        choices=["pipeline", "contract"],
+        default="pipeline",
+        help="default: pipeline",
+    )
+
+
+def _add_quarantine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "quarantine",
+        help="look at rejected rows",
+        description="Look at rejected rows and the reasons why.",
+        epilog=QUARANTINE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
+    listing = _command(actions, "list", "List the quarantined loads below a folder")
+    listing.add_argument(
+        "location", metavar="LOCATION", help="a folder, as the report names it, or one above"
+    )
+    show = _command(actions, "show", "Show rejected rows: where each stood, why, and its text")
+    show.add_argument("location", metavar="LOCATION", help="as the report of a load names it")
+    show.add_argument(
+        "--limit", metavar="N", type=_count, default=20, help="rows to show (default: 20)"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)

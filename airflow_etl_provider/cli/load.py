@@ -1,0 +1,93 @@
+"""`airflow-etl load`: a pipeline made from a source and a target."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from airflow_etl_provider.cli.reporting import run_and_report
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_etl_provider.cli.console import Console
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+
+__all__ = ["name_pipeline", "name_table", "run"]
+
+TABLE_NAME_LENGTH = 63
+"""PostgreSQL cuts longer names without a word."""
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Load and report."""
+    from airflow_etl_provider.engines.batch import EngineOptions
+
+    pipeline, connections = _pipeline(args)
+    return run_and_report(
+        pipeline,
+        console=console,
+        connections=connections,
+        base=Path.cwd(),
+        options=EngineOptions(all_text=args.all_text),
+    )
+
+
+def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.engines.targets import parse_target
+
+    if args.source == "-":
+        raise SpecificationError(
+            "Standard input can't be read: a load may have to read its input twice.",
+            hint="Write it to a file first.",
+        )
+    table = args.table or (name_table(args.source) if _is_database(args.target) else None)
+    target, connections = parse_target(args.target, table=table)
+    changes = {
+        "mode": args.mode or target.mode,
+        "key": tuple(args.key),
+        "latest_by": args.latest_by,
+    }
+    pipeline = {
+        "pipeline": name_pipeline(args.source, args.target, table=table),
+        "source": {"location": args.source} | ({"format": args.format} if args.format else {}),
+        "target": target.model_dump(exclude_defaults=True) | changes,
+        "max_rejected": args.max_rejected or "none",
+        "quarantine": args.quarantine,
+    }
+    return Pipeline.model_validate(pipeline), connections
+
+
+def _is_database(target: str) -> bool:
+    return target.lower().startswith(("postgres", "duckdb:")) or target.lower().endswith(".duckdb")
+
+
+def name_table(source: str) -> str:
+    """Name a table after a file: `exports/Orders 2026*.csv.gz` makes `orders_2026`."""
+    stem = Path(urlsplit(source).path or source).name.split(".")[0]
+    name = re.sub(r"\W+", "_", stem).strip("_").lower()
+    if not name:
+        raise SpecificationError(
+            f"No table can be named after {source!r}.", hint="Name it with --table."
+        )
+    return (f"t_{name}" if name[0].isdigit() else name)[:TABLE_NAME_LENGTH]
+
+
+def name_pipeline(source: str, target: str, *, table: str | None) -> str:
+    """Name a load by what it reads and writes, the same in every folder and without a password."""
+    parts = urlsplit(target)
+    if parts.password is not None:
+        user_and_host = f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}"
+        target = urlunsplit(parts._replace(netloc=user_and_host))
+    if not parts.scheme:
+        target = str(Path(target).absolute())
+    source = source if "://" in source else str(Path(source).absolute())
+    digest = hashlib.sha256(json.dumps([source, target, table]).encode()).hexdigest()[:8]
+    return f"load_{table or name_table(target)}_{digest}"

@@ -1,0 +1,101 @@
+"""`airflow-etl quarantine`: the rejected rows, for those who mend them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_etl_provider.cli.command import DONE
+from airflow_etl_provider.exceptions import QuarantineError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_etl_provider.cli.console import Console
+    from airflow_etl_provider.contracts.reject import Reason, Reject
+
+__all__ = ["describe_reason", "run"]
+
+RAW_SHOWN = 200
+"""Characters of a record that a terminal shows; JSON has all of them."""
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """List or show; what was asked for goes to stdout, also without --json."""
+    return _list(args, console) if args.action == "list" else _show(args, console)
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    from airflow_etl_provider.engines.quarantine import list_quarantines
+
+    if not Path(args.location).is_dir():
+        raise QuarantineError(
+            f"There is no folder {args.location}.", hint="Name a quarantine, or a folder above one."
+        )
+    found = list_quarantines(args.location)
+    if console.json_wanted:
+        console.result([asdict(manifest) for manifest in found])
+        return DONE
+    for manifest in found:
+        codes = ", ".join(f"{code} {count:,}" for code, count in _ranked(manifest.codes))
+        console.out(
+            f"{manifest.location}\n  {manifest.sealed_at}  {manifest.pipeline}  "
+            f"{manifest.rows:,} rows, {manifest.status}: {codes}"
+        )
+    console.say(f"{len(found)} quarantined loads")
+    return DONE
+
+
+def _show(args: argparse.Namespace, console: Console) -> int:
+    from airflow_etl_provider.engines.quarantine import read_quarantine
+
+    rejects = read_quarantine(args.location, limit=args.limit)
+    if console.json_wanted:
+        console.result([_as_json(reject) for reject in rejects])
+        return DONE
+    shown = 0
+    for reject in rejects:
+        shown += 1
+        line = "" if reject.line is None else f", line {reject.line}"
+        console.out(f"{reject.input}, record {reject.record}{line}")
+        for reason in reject.reasons:
+            console.out(f"  {describe_reason(reason)}")
+        raw = _text(reject.raw).rstrip("\r\n")
+        more = f" ... ({len(raw):,} characters)" if len(raw) > RAW_SHOWN else ""
+        console.out("  > " + _printable(raw[:RAW_SHOWN]) + more)
+    if shown == args.limit:
+        console.say(f"The first {shown:,}; --limit N shows more, --json all that is known of each.")
+    return DONE
+
+
+def describe_reason(reason: Reason) -> str:
+    """One line: code, column, step, and what was wrong."""
+    where = f" {reason.column}" if reason.column else ""
+    step = f" ({reason.step})" if reason.step else ""
+    return f"{reason.code}{where}{step}" + (f": {reason.message}" if reason.message else "")
+
+
+def _as_json(reject: Reject) -> dict[str, Any]:
+    values = asdict(reject)
+    try:
+        values["raw"] = reject.raw.decode()
+    except UnicodeDecodeError:
+        # The bytes matter to whoever mends them, so they are given as they are.
+        del values["raw"]
+        values["raw_base64"] = b64encode(reject.raw).decode()
+    return values
+
+
+def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _printable(text: str) -> str:
+    """Escape what would move the cursor or ring the bell."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
