@@ -8,7 +8,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, SpecificationError
@@ -79,7 +79,7 @@ def _from_uri(name: str, text: str) -> Connection:
     inner, inner_separator, inner_rest = rest.partition("://")
     with_protocol = bool(inner_separator) and not set(inner) & set("/?@:")
     parts = urlsplit(f"//{inner_rest if with_protocol else rest}")
-    host = unquote(_host_as_written(parts.netloc))
+    host = _host_of(parts)
     if with_protocol and host:
         host = f"{inner}://{host}"
     extra: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -97,12 +97,12 @@ def _from_uri(name: str, text: str) -> Connection:
     )
 
 
-def _host_as_written(netloc: str) -> str:
-    """Take the host out of user:password@host:port without changing its case."""
-    host = netloc.rpartition("@")[2]
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+def _host_of(parts: SplitResult) -> str:
+    """Take the host as Airflow does: in lower case, unless it is a path such as %2Ftmp%2FDb."""
+    host = unquote(parts.hostname or "")
+    if "/" in host:
+        host = unquote(parts.netloc.rpartition("@")[2].partition(":")[0])
+    return host
 
 
 def _connection(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,12 +83,24 @@ def name_table(source: str) -> str:
 
 def name_pipeline(source: str, target: str, *, table: str | None) -> str:
     """Name a load by what it reads and writes, the same in every folder and without a password."""
-    parts = urlsplit(target)
-    if parts.password is not None:
-        user_and_host = f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}"
-        target = urlunsplit(parts._replace(netloc=user_and_host))
-    if not parts.scheme:
-        target = str(Path(target).absolute())
-    source = source if "://" in source else str(Path(source).absolute())
-    digest = hashlib.sha256(json.dumps([source, target, table]).encode()).hexdigest()[:8]
+    ends = [_placed(source), _placed(target), table]
+    digest = hashlib.sha256(json.dumps(ends).encode()).hexdigest()[:8]
     return f"load_{table or name_table(target)}_{digest}"
+
+
+def _placed(end: str) -> str:
+    """Write a path from the root and a URL without its password."""
+    parts = urlsplit(end)
+    if parts.scheme == "duckdb":
+        return f"duckdb:{_absolute(end.partition(':///')[2])}"
+    if "://" not in end:
+        return _absolute(end)
+    if parts.password is None:
+        return end
+    user_and_host = f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=user_and_host))
+
+
+def _absolute(path: str) -> str:
+    """Without `..`, but through links as they are: where a link leads may change."""
+    return os.path.normpath(Path(path).absolute())

@@ -20,7 +20,7 @@ def describe_progress(progress: Progress) -> str:
     read = f"{progress.bytes_read / 1e6:,.1f} MB"
     if progress.bytes_total:
         share = min(progress.bytes_read / progress.bytes_total, 1.0)
-        read += f" of {progress.bytes_total / 1e6:,.1f} ({share:.0%})"
+        read = f"{share:.0%} of {progress.bytes_total / 1e6:,.1f} MB"
     return (
         f"{progress.stage}: {progress.rows_read:,} rows, {read}, "
         f"{progress.rows_read / seconds:,.0f} rows/s, {progress.rows_rejected:,} rejected"
