@@ -1,7 +1,8 @@
 """SQL expressions that people write: parsed, and held to an allow-list of tree classes.
 
-An expression is one scalar over the columns in reach: no statement, no subquery, no aggregate, nothing
-that reads files, settings, the clock or chance, since a load must give the same result again.
+An expression is one scalar over the columns in reach: no statement, no subquery, no aggregate,
+nothing that reads files, settings, the clock or chance, since a load must give the same result
+again.
 """
 
 from __future__ import annotations
@@ -28,26 +29,27 @@ MAX_DEPTH = 80
 
 FUNCTIONS = frozenset(
     """
-    abs ascii bit_length ceil ceiling char_length character_length chr coalesce concat concat_ws contains
-    date_diff datediff date_part datepart date_sub date_trunc datetrunc day dayname dayofmonth dayofweek
-    dayofyear ends_with suffix epoch epoch_ms even exp extract floor greatest hour
-    ifnull initcap instr isfinite isinf isnan isoyear isodow json_array_length json_extract
-    json_extract_string json_type json_valid last_day lcase least left len length levenshtein ln log log10
-    log2 lower lpad ltrim make_date make_time make_timestamp md5 microsecond millisecond minute mod month
-    monthname nullif ord parse_filename pow power prefix quarter regexp_extract regexp_full_match
-    regexp_like regexp_matches regexp_replace repeat replace reverse right round rpad rtrim second sha256
-    sign split_part sqrt starts_with strftime string_split strip_accents strlen strpos strptime substr
-    substring timezone to_base64 to_hex to_timestamp translate trim trunc try_strptime ucase unicode upper
-    week weekday weekofyear year yearweek list_contains array_contains array_length list_element
+    abs ascii bit_length ceil ceiling char_length character_length chr coalesce concat concat_ws
+    contains date_diff datediff date_part datepart date_sub date_trunc datetrunc day dayname
+    dayofmonth dayofweek dayofyear ends_with suffix epoch epoch_ms even exp extract floor
+    greatest hour ifnull initcap instr isfinite isinf isnan isoyear isodow json_array_length
+    json_extract json_extract_string json_type json_valid last_day lcase least left len length
+    levenshtein ln log log10 log2 lower lpad ltrim make_date make_time make_timestamp md5
+    microsecond millisecond minute mod month monthname nullif ord parse_filename pow power
+    prefix quarter regexp_extract regexp_full_match regexp_like regexp_matches regexp_replace
+    repeat replace reverse right round rpad rtrim second sha256 sign split_part sqrt starts_with
+    strftime string_split strip_accents strlen strpos strptime substr substring timezone
+    to_base64 to_hex to_timestamp translate trim trunc try_strptime ucase unicode upper week
+    weekday weekofyear year yearweek list_contains array_contains array_length list_element
     jaro_similarity jaro_winkler_similarity damerau_levenshtein
     """.split()  # noqa: SIM905
 )
-"""Scalar functions of DuckDB that give the same result for the same input, whenever and wherever."""
+"""Scalar functions of DuckDB that give the same result for the same input, always."""
 
 _TYPES = frozenset(
     """
-    TINYINT SMALLINT INT BIGINT FLOAT DOUBLE DECIMAL BOOLEAN TEXT VARCHAR CHAR NCHAR NVARCHAR DATE TIME
-    TIMESTAMP TIMESTAMPTZ TIMESTAMPNTZ INTERVAL UUID JSON
+    TINYINT SMALLINT INT BIGINT FLOAT DOUBLE DECIMAL BOOLEAN TEXT VARCHAR CHAR NCHAR NVARCHAR
+    DATE TIME TIMESTAMP TIMESTAMPTZ TIMESTAMPNTZ INTERVAL UUID JSON
     """.split()  # noqa: SIM905
 )
 
@@ -111,7 +113,7 @@ def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
     if tree is None:
         raise SpecificationError(f"The {kind} is empty.")
     columns: dict[str, None] = {}
-    for node in tree.walk():
+    for node in tree.walk(bfs=False):
         _check_node(node, sql, kind)
         if isinstance(node, exp.Column):
             columns[node.name] = None
@@ -173,19 +175,19 @@ def _allowed_nodes() -> tuple[type[Any], ...]:
     from sqlglot import exp
 
     names = """
-        Identifier Literal Boolean Null Paren Neg Not And Or Xor
-        Add Sub Mul Div IntDiv Mod DPipe SafeConcat Concat
-        EQ NEQ GT GTE LT LTE NullSafeEQ NullSafeNEQ Is In Between Like ILike RegexpLike Escape Any
-        BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift
-        Case If Cast TryCast DataTypeParam Interval Var Extract Tuple Coalesce Nullif
-        TimestampTrunc DateTrunc DateAdd DateSub DateDiff TsOrDsToDate StrToTime StrToDate TimeToStr
-        Substring StrPosition Trim Upper Lower Length Round Abs Ceil Floor Left Right Replace Pow
-        SplitPart RegexpExtract RegexpReplace RegexpFullMatch RegexpILike StartsWith EndsWith Greatest
-        Least Year Month Day DayOfWeek DayOfYear DayOfMonth Week WeekOfYear Quarter ConcatWs Pad Sqrt Ln
-        Log Exp Sign Reverse Repeat Contains Initcap MD5 SHA2 Unicode Chr Levenshtein JSONExtract
-        JSONExtractScalar JSONPath JSONPathRoot JSONPathKey JSONPathSubscript Array Bracket ArrayContains
-        AtTimeZone Collate IsNan IsInf Hour Minute Second LastDay Translate Strftime ToBase64 Hex
-    """.split()
+        Identifier Literal Boolean Null Paren Neg Not And Or Xor Add Sub Mul Div IntDiv Mod
+        DPipe SafeConcat Concat EQ NEQ GT GTE LT LTE NullSafeEQ NullSafeNEQ Is In Between Like
+        ILike RegexpLike Escape Any BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift
+        BitwiseRightShift Case If Cast TryCast DataTypeParam Interval Var Extract Tuple Coalesce
+        Nullif TimestampTrunc DateTrunc DateAdd DateSub DateDiff TsOrDsToDate StrToTime
+        StrToDate TimeToStr Substring StrPosition Trim Upper Lower Length Round Abs Ceil Floor
+        Left Right Replace Pow SplitPart RegexpExtract RegexpReplace RegexpFullMatch RegexpILike
+        StartsWith EndsWith Greatest Least Year Month Day DayOfWeek DayOfYear DayOfMonth Week
+        WeekOfYear Quarter ConcatWs Pad Sqrt Ln Log Exp Sign Reverse Repeat Contains Initcap MD5
+        SHA2 Unicode Chr Levenshtein JSONExtract JSONExtractScalar JSONPath JSONPathRoot
+        JSONPathKey JSONPathSubscript Array Bracket ArrayContains AtTimeZone Collate IsNan IsInf
+        Hour Minute Second LastDay Translate Strftime ToBase64 Hex
+    """.split()  # noqa: SIM905
     return tuple(getattr(exp, name) for name in names if hasattr(exp, name))
 
 

@@ -112,7 +112,8 @@ def _with_real_columns(parsed: ParsedExpression, schema: Schema) -> exp.Expressi
             return node
         name = exact.get(node.name) or folded.get(node.name.lower())
         if name is None:
-            near = difflib.get_close_matches(node.name, schema.names, n=3)
+            close = difflib.get_close_matches(node.name.lower(), list(folded), n=3)
+            near = [folded[name] for name in close]
             hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
             known = ", ".join(schema.names[:20])
             raise SpecificationError(
@@ -181,8 +182,8 @@ def _check_comparisons(
         if "VARCHAR" in types and types - {"VARCHAR", '"NULL"'}:
             other = ", ".join(sorted(types - {"VARCHAR"}))
             raise SpecificationError(
-                f"The {parsed.kind} {parsed.sql!r} compares text with {other}; cast the text, as in "
-                "`cast(amount as decimal(12,2)) > 0`."
+                f"The {parsed.kind} {parsed.sql!r} compares text with {other}; cast the text, as "
+                "in `cast(amount as decimal(12,2)) > 0`."
             )
         for literal in filter(_is_text_literal, parts):
             for wanted in types:
