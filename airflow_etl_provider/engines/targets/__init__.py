@@ -1,0 +1,63 @@
+"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.engines.targets.location import (
+    SUPPORTED,
+    TargetLocation,
+    locate,
+    parse_target,
+)
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.pipeline import TargetSpec
+    from airflow_etl_provider.engines.targets.base import Target
+
+__all__ = ["open_target", "parse_target"]
+
+
+def open_target(
+    spec: TargetSpec, *, connections: Connections, base: Path | None, pipeline: str
+) -> Target:
+    """Open what a pipeline names as its target; nothing is created or written yet.
+
+    :param base: the folder that relative locations start from; the current one when absent.
+    :param pipeline: names the table where the target is a database and none is given.
+    :raises SpecificationError: the kind of target is not supported, or something is missing.
+    """
+    at = locate(spec, connections=connections, base=base)
+    table = spec.table or pipeline
+    if at.kind == "postgres":
+        if at.connection is None:
+            raise SpecificationError("A PostgreSQL target needs a connection.")
+        from airflow_etl_provider.engines.targets.postgres import PostgresTarget
+
+        return PostgresTarget(at.connection, table=table)
+    if at.path is None:
+        raise SpecificationError(f"The target names no file. {SUPPORTED}")
+    if at.kind == "duckdb":
+        from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+
+        return DuckDbTarget(at.path, table=table)
+    _refuse_table(spec, at)
+    if at.kind == "parquet":
+        from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
+
+        return ParquetFileTarget(at.path)
+    from airflow_etl_provider.engines.targets.csv_file import CsvFileTarget
+
+    return CsvFileTarget(at.path)
+
+
+def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:
+    if spec.table is not None:
+        raise SpecificationError(
+            f"The target {at.path} is a file; it has no table {spec.table!r}.",
+            hint="Leave `table` away.",
+        )

@@ -1,0 +1,136 @@
+"""The ledger and the epochs of a DuckDB file: two tables of ours in its main schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
+from airflow_etl_provider.engines.targets.ledger import entry_from_dict, entry_to_dict
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from airflow_etl_provider.engines.targets.base import LedgerEntry
+
+__all__ = ["FileLedger"]
+
+_TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS main._etl_loads (
+        target VARCHAR NOT NULL, load_id VARCHAR NOT NULL, publication BIGINT NOT NULL,
+        pipeline VARCHAR NOT NULL, "window" VARCHAR NOT NULL, mode VARCHAR NOT NULL,
+        epoch BIGINT NOT NULL, input_hash VARCHAR NOT NULL, contract_hash VARCHAR NOT NULL,
+        run_id VARCHAR NOT NULL, published_at VARCHAR NOT NULL, rows_read BIGINT NOT NULL,
+        rows_loaded BIGINT NOT NULL, rows_quarantined BIGINT NOT NULL,
+        rows_filtered BIGINT NOT NULL, rows_deduplicated BIGINT NOT NULL,
+        rows_deleted BIGINT NOT NULL, quarantine VARCHAR, quarantine_checksum VARCHAR,
+        positions VARCHAR NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS main._etl_epochs (
+        target VARCHAR NOT NULL, load_id VARCHAR NOT NULL, epoch BIGINT NOT NULL
+    )
+    """,
+)
+
+_INSERT = """
+    INSERT INTO main._etl_loads BY NAME SELECT
+        $target AS target, $load_id AS load_id,
+        (SELECT coalesce(max(publication), 0) + 1 FROM main._etl_loads) AS publication,
+        $pipeline AS pipeline, $window AS "window", $mode AS mode, $epoch AS epoch,
+        $input_hash AS input_hash, $contract_hash AS contract_hash, $run_id AS run_id,
+        $published_at AS published_at, $rows_read AS rows_read, $rows_loaded AS rows_loaded,
+        $rows_quarantined AS rows_quarantined, $rows_filtered AS rows_filtered,
+        $rows_deduplicated AS rows_deduplicated, $rows_deleted AS rows_deleted,
+        $quarantine AS quarantine, $quarantine_checksum AS quarantine_checksum,
+        $positions AS positions
+"""
+
+
+class FileLedger:
+    """The loads of one table, on an open connection.
+
+    :param table: identifies the table inside the file, so that the file may be moved.
+    :param shown: what an entry calls its target.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection, *, table: str, shown: str) -> None:
+        self.connection = connection
+        self.table = table
+        self.shown = shown
+
+    def create(self) -> None:
+        for statement in _TABLES:
+            self.connection.execute(statement)
+
+    def entries(self) -> list[LedgerEntry]:
+        """Oldest first; none where the file has no ledger."""
+        if not self._exists():
+            return []
+        cursor = self.connection.execute(
+            "SELECT * EXCLUDE (publication) FROM main._etl_loads WHERE target = ? "
+            "ORDER BY publication",
+            [self.table],
+        )
+        names = [column[0] for column in cursor.description or []]
+        return [self._entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+    def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:
+        """The load's entry, and whether another load replaced the whole table since."""
+        found: LedgerEntry | None = None
+        superseded = False
+        for entry in self.entries():
+            if entry.load_id == load_id:
+                found = entry
+            elif found is not None and entry.mode == "replace":
+                superseded = True
+        return found, superseded
+
+    def next_epoch(self, load_id: str, *, previous: LedgerEntry | None) -> int:
+        """Hand out an epoch that is newer than any before."""
+        epoch = max(self.current_epoch(load_id), previous.epoch if previous else 0) + 1
+        self._forget_epoch(load_id)
+        self.connection.execute(
+            "INSERT INTO main._etl_epochs VALUES (?, ?, ?)", [self.table, load_id, epoch]
+        )
+        return epoch
+
+    def current_epoch(self, load_id: str) -> int:
+        """The newest epoch of an attempt that has not published; 0 when there is none."""
+        rows = run_sql(
+            self.connection,
+            "SELECT coalesce(max(epoch), 0) FROM main._etl_epochs WHERE target = ? AND load_id = ?",
+            [self.table, load_id],
+        )
+        return int(str(rows[0][0]))
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Write the load's entry in place of an earlier one, and end its epoch."""
+        self.connection.execute(
+            "DELETE FROM main._etl_loads WHERE target = ? AND load_id = ?",
+            [self.table, entry.load_id],
+        )
+        values = entry_to_dict(replace(entry, target=self.table))
+        values["positions"] = json.dumps(entry.positions)
+        self.connection.execute(_INSERT, values)
+        self._forget_epoch(entry.load_id)
+
+    def _forget_epoch(self, load_id: str) -> None:
+        self.connection.execute(
+            "DELETE FROM main._etl_epochs WHERE target = ? AND load_id = ?", [self.table, load_id]
+        )
+
+    def _exists(self) -> bool:
+        return bool(
+            run_sql(
+                self.connection,
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "
+                "AND schema_name = 'main' AND table_name = '_etl_loads'",
+            )
+        )
+
+    def _entry(self, values: dict[str, Any]) -> LedgerEntry:
+        return replace(entry_from_dict(values), target=self.shown)

@@ -1,0 +1,168 @@
+"""What a target's connection, location or URL means: which kind, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
+
+from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.exceptions import (
+    ConnectionNotFoundError,
+    NotSupportedYetError,
+    SpecificationError,
+)
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.connection import Connection, Connections
+    from airflow_etl_provider.contracts.pipeline import Mode
+
+__all__ = ["SUPPORTED", "TargetLocation", "locate", "parse_target"]
+
+SUPPORTED = (
+    "Supported are connections of type postgres, duckdb and file, and the locations "
+    "postgresql://user@host/database, duckdb:///file.db, file.parquet and file.csv."
+)
+
+_POSTGRES = ("postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg")
+_STORES = (
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "abfs",
+    "abfss",
+    "az",
+    "wasb",
+    "wasbs",
+    "hdfs",
+    "http",
+    "https",
+)
+
+COMMAND_LINE = "target"
+"""The name of the connection that a URL on the command line becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLocation:
+    """Where a target is. PostgreSQL has a connection, all others a path."""
+
+    kind: Literal["postgres", "duckdb", "parquet", "csv"]
+    path: Path | None = None
+    connection: Connection | None = None
+
+
+def locate(spec: TargetSpec, *, connections: Connections, base: Path | None) -> TargetLocation:
+    """Find out what a target's specification names.
+
+    :raises SpecificationError: nothing that is supported.
+    """
+    if spec.connection is None:
+        if spec.location is None:
+            raise SpecificationError(f"The target has no connection and no location. {SUPPORTED}")
+        return _at(spec.location, base=base, allow_password=False)
+    connection = connections(spec.connection)
+    kind = connection.kind.lower()
+    if kind in ("file", "fs"):
+        folder = connection.extra.get("path") or connection.host
+        if spec.location is None:
+            raise SpecificationError(
+                f"The target's connection {connection.name!r} is a folder; it needs a location.",
+                hint="Write `location: name.parquet` or `location: name.csv`.",
+            )
+        return _at(spec.location, base=Path(folder) if folder else base, allow_password=False)
+    if kind not in ("duckdb", "postgres", "postgresql"):
+        raise SpecificationError(
+            f"The target's connection {connection.name!r} is of type {connection.kind!r}. "
+            f"{SUPPORTED}"
+        )
+    if spec.location is not None:
+        raise SpecificationError(
+            f"The target's connection {connection.name!r} is a database; it takes no location.",
+            hint="Leave `location` away and name the `table`.",
+        )
+    if kind == "duckdb":
+        return TargetLocation("duckdb", path=_duckdb_path(connection))
+    return TargetLocation("postgres", connection=connection)
+
+
+def parse_target(text: str, *, table: str | None) -> tuple[TargetSpec, Connections]:
+    """Read a target as the command line has it.
+
+    Files are replaced and tables appended to, unless the caller changes the mode. A password in a
+    URL stays in the connection; the specification does not hold it.
+
+    :raises SpecificationError: it is no target that is supported.
+    """
+    at = _at(text, base=None, allow_password=True)
+    if at.connection is not None:
+        connection = at.connection
+
+        def find(name: str) -> Connection:
+            if name != connection.name:
+                raise ConnectionNotFoundError(f"There is no connection {name!r} here.")
+            return connection
+
+        return TargetSpec(connection=connection.name, table=table), find
+    if at.kind in ("parquet", "csv") and table is not None:
+        raise SpecificationError(f"{text} is a file; it has no table.", hint="Leave --table away.")
+    mode: Mode = "append" if at.kind == "duckdb" else "replace"
+    return TargetSpec(location=text, table=table, mode=mode), _no_connections
+
+
+def _no_connections(name: str) -> Connection:
+    raise ConnectionNotFoundError(f"There is no connection {name!r} here.")
+
+
+def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation:
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower() if separator else ""
+    if scheme in _POSTGRES:
+        from airflow_etl_provider.engines.targets.postgres.uri import parse_postgres_uri
+
+        connection = parse_postgres_uri(f"postgresql://{rest}", name=COMMAND_LINE)
+        if connection.password is not None and not allow_password:
+            raise SpecificationError(
+                "The target's location holds a password.",
+                hint="Put it into a connection, and name that under `connection`.",
+            )
+        return TargetLocation("postgres", connection=connection)
+    if scheme == "duckdb":
+        if not rest.startswith("/") or rest in ("/", "/:memory:"):
+            raise SpecificationError(
+                "A DuckDB target is written duckdb:///relative.db or duckdb:////absolute.db."
+            )
+        return TargetLocation("duckdb", path=_resolved(rest[1:], base))
+    if scheme in _STORES:
+        raise NotSupportedYetError(f"A target at {scheme}:// is not supported yet. {SUPPORTED}")
+    if scheme not in ("", "file"):
+        raise SpecificationError(f"{scheme}:// is no target that is known. {SUPPORTED}")
+    path = _resolved(unquote(urlsplit(text).path) if scheme == "file" else text, base)
+    kinds: dict[str, Literal["duckdb", "parquet", "csv"]] = {
+        ".parquet": "parquet",
+        ".csv": "csv",
+        ".duckdb": "duckdb",
+    }
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise SpecificationError(f"{text} does not say what kind of target it is. {SUPPORTED}")
+    return TargetLocation(kind, path=path)
+
+
+def _resolved(text: str, base: Path | None) -> Path:
+    path = Path(text).expanduser()
+    return (base / path if base is not None else path).absolute()
+
+
+def _duckdb_path(connection: Connection) -> Path:
+    extra = connection.extra
+    named = connection.host or connection.schema
+    path = named or extra.get("path") or extra.get("database") or extra.get("file")
+    if not path or path == ":memory:":
+        raise SpecificationError(
+            f"The DuckDB connection {connection.name!r} names no file.",
+            hint="Put the file's path into its host field.",
+        )
+    return Path(str(path)).expanduser().absolute()
