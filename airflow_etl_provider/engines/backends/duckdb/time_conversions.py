@@ -1,0 +1,291 @@
+"""Conversions of dates, times and durations, as DuckDB trees."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.conversions import (
+    DatePart,
+    DateTrunc,
+    FormatDate,
+    FromEpoch,
+    ParseDate,
+    ParseDuration,
+    ParseTime,
+    ParseTimestamp,
+    ToTimezone,
+)
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.backends.duckdb.casts import (
+    CLOCK,
+    DAY,
+    OFFSET,
+    instant_of_utc,
+    strict_cast,
+    text_to_timestamptz,
+)
+from airflow_etl_provider.engines.backends.duckdb.conversions import Inputs, renders
+from airflow_etl_provider.engines.backends.duckdb.trees import (
+    atom,
+    call,
+    cast,
+    check_zone,
+    choose,
+    matches,
+    number,
+    text,
+    try_,
+    try_cast,
+    when,
+)
+
+_STRING = LogicalType("string")
+_DATE = LogicalType("date")
+_TIME = LogicalType("time")
+_TIMESTAMP = LogicalType("timestamp")
+_TIMESTAMPTZ = LogicalType("timestamptz")
+_UTC = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu", "GMT", "Etc/GMT", "Universal")
+
+_MICROSECONDS = {
+    "weeks": 604_800_000_000,
+    "days": 86_400_000_000,
+    "hours": 3_600_000_000,
+    "minutes": 60_000_000,
+    "seconds": 1_000_000,
+    "milliseconds": 1_000,
+    "microseconds": 1,
+}
+
+
+def _first(trees: list[exp.Expression]) -> exp.Expression:
+    return trees[0] if len(trees) == 1 else call("coalesce", *trees)
+
+
+def _by_format(value: exp.Expression, format: str) -> exp.Expression:
+    """One strptime; several at once, as a list, cost ten times as much in DuckDB.
+
+    It takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must have
+    a digit in its text.
+    """
+    given = value
+    if "%z" in format:
+        given = call("regexp_replace", value, text(r"[Zz](\s*)$"), text(r"+00\1"))
+    parsed = call("try_strptime", given, text(format))
+    base = cast(text("1900-01-01"), _TIMESTAMPTZ if "%z" in format else _TIMESTAMP)
+    if "%z" in format:
+        base = instant_of_utc(cast(text("1900-01-01"), _TIMESTAMP))
+    special = exp.And(
+        this=exp.EQ(this=parsed, expression=base),
+        expression=exp.Not(this=call("regexp_matches", value, text("[0-9]"))),
+    )
+    year_zero = exp.Boolean(this=False)
+    if "%Y" in format:
+        floor = (
+            instant_of_utc(cast(text("0001-01-01"), _TIMESTAMP))
+            if "%z" in format
+            else cast(text("0001-01-01"), _TIMESTAMP)
+        )
+        year_zero = exp.LT(this=parsed.copy(), expression=floor)
+    return choose(
+        (exp.Or(this=exp.Paren(this=special), expression=year_zero), exp.Null()), otherwise=parsed
+    )
+
+
+@renders(ParseDate)
+def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expression:
+    if conversion.formats == ("%Y-%m-%d",):
+        return strict_cast(inputs.value, _STRING, _DATE)
+    return try_cast(_first([_by_format(inputs.value, f) for f in conversion.formats]), _DATE)
+
+
+@renders(ParseTimestamp)
+def _parse_timestamp(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
+    value, zone = inputs.value, conversion.timezone
+    if not conversion.formats:
+        if inputs.output.kind == "timestamp":
+            return strict_cast(value, _STRING, _TIMESTAMP)
+        if zone is None:
+            return text_to_timestamptz(value)
+        local = strict_cast(value, _STRING, _TIMESTAMP)
+        offset = matches(value, rf"\s*{DAY}[ T]{CLOCK} ?{OFFSET}\s*")
+        return choose(
+            (offset, text_to_timestamptz(value)), otherwise=_instant(local, zone, conversion)
+        )
+    trees = []
+    for format in conversion.formats:
+        parsed = _by_format(value, format)
+        if "%z" not in format and zone is not None:
+            parsed = _instant(parsed, zone, conversion)
+        trees.append(parsed)
+    return _first(trees)
+
+
+def _instant(
+    local: exp.Expression, zone: str, conversion: ParseTimestamp | ToTimezone
+) -> exp.Expression:
+    """The instant at which clocks in the zone show a local time.
+
+    DuckDB takes the later one of an hour that comes twice and moves a skipped hour forward. The two
+    candidates are made of the offsets a day before and a day after: exact wherever clocks change at
+    most once in two days.
+    """
+    check_zone(zone)
+    if zone in _UTC:
+        return instant_of_utc(local)
+    name = text(zone)
+    given = call("timezone", name, local)
+    back = call("timezone", name, given)
+    exists = exp.EQ(this=back, expression=atom(local))
+    found = given
+    if conversion.ambiguous != "later":
+        earlier = _other_candidate(local, name)
+        valid = exp.And(
+            this=exp.EQ(this=call("timezone", name, earlier), expression=atom(local)),
+            expression=exp.NEQ(this=earlier.copy(), expression=given.copy()),
+        )
+        taken = exp.Null() if conversion.ambiguous == "reject" else call("least", earlier, given)
+        found = choose((valid, taken), otherwise=given)
+    if conversion.nonexistent == "reject":
+        return when(exists, found)
+    return choose((exists, found), otherwise=given)
+
+
+def _other_candidate(local: exp.Expression, zone: exp.Expression) -> exp.Expression:
+    """The local time under the offset of the day before."""
+    day = exp.Anonymous(this="to_days", expressions=[number(1)])
+    before = exp.Paren(this=exp.Sub(this=atom(local), expression=day))
+    midway = call("timezone", zone, before)
+    return exp.Paren(this=exp.Add(this=midway, expression=exp.Anonymous(this="to_hours", expressions=[number(24)])))
+
+
+@renders(ParseTime)
+def _parse_time(conversion: ParseTime, inputs: Inputs) -> exp.Expression:
+    value = inputs.value if inputs.type.is_text else cast(inputs.value, _STRING)
+    trees = []
+    for format in conversion.formats:
+        if format in ("%H%M", "%H%M%S"):
+            trees.append(_digits(value, width=4 if format == "%H%M" else 6))
+        else:
+            trees.append(try_cast(_by_format(value, format), _TIME))
+    return _first(trees)
+
+
+def _digits(value: exp.Expression, *, width: int) -> exp.Expression:
+    padded = call("lpad", call("trim", value), number(width), text("0"))
+    day_end = "24" + "0" * (width - 2)
+    filled = choose((exp.EQ(this=padded, expression=text(day_end)), text("0" * width)), otherwise=padded)
+    parts = [call("substring", filled, number(1 + i), number(2)) for i in range(0, width, 2)]
+    clock = call("concat_ws", text(":"), *parts)
+    return when(matches(value, rf"\s*[0-9]{{1,{width}}}\s*"), try_cast(clock, _TIME))
+
+
+_WIDE = LogicalType("decimal", precision=30, scale=6)
+
+
+@renders(ParseDuration)
+def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expression:
+    if inputs.type.is_number:
+        return _interval(strict_cast(inputs.value, inputs.type, _WIDE), conversion.unit or "seconds")
+    value = inputs.value
+    branches: list[tuple[exp.Expression, exp.Expression]] = []
+    if conversion.unit is not None:
+        plain = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)\s*"
+        branches.append(
+            (matches(value, plain), _interval(strict_cast(value, _STRING, _WIDE), conversion.unit))
+        )
+    clock = r"\s*(-?)([0-9]{1,6}):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]{1,6})?))?\s*"
+    branches.append((matches(value, clock), _sum_of(value, clock, ("hours", "minutes", "seconds"))))
+    iso = (
+        r"\s*(-?)P(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?"
+        r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,12}(?:\.[0-9]{1,6})?)S)?)?\s*"
+    )
+    units = ("weeks", "days", "hours", "minutes", "seconds")
+    something = exp.And(
+        this=matches(value, iso), expression=call("regexp_matches", value, text(r"[0-9][WDHMS]\s*$"))
+    )
+    branches.append((something, _sum_of(value, iso, units)))
+    return choose(*branches)
+
+
+def _interval(amount: exp.Expression, unit: str) -> exp.Expression:
+    factor = cast(text(str(_MICROSECONDS[unit])), LogicalType("decimal", precision=12, scale=0))
+    exact = LogicalType("decimal", precision=38, scale=6)
+    product = try_cast(try_(exp.Mul(this=cast_narrow(amount), expression=factor)), exact)
+    return try_(call("to_microseconds", strict_cast(product, exact, LogicalType("int64"))))
+
+
+def cast_narrow(amount: exp.Expression) -> exp.Expression:
+    """Room for the factor: a decimal product of DuckDB's has at most 38 digits."""
+    return try_cast(amount, LogicalType("decimal", precision=26, scale=6))
+
+
+def _sum_of(value: exp.Expression, pattern: str, units: tuple[str, ...]) -> exp.Expression:
+    def group(at: int) -> exp.Expression:
+        return call("regexp_extract", value, text(pattern), number(at))
+
+    total: exp.Expression | None = None
+    for at, unit in enumerate(units):
+        written = call("coalesce", call("nullif", group(at + 2), text("")), text("0"))
+        amount = try_cast(written, LogicalType("decimal", precision=20, scale=6))
+        factor = cast(text(str(_MICROSECONDS[unit])), LogicalType("decimal", precision=12, scale=0))
+        part = exp.Mul(this=amount, expression=factor)
+        total = part if total is None else exp.Add(this=total, expression=part)
+    assert total is not None
+    sign = choose(
+        (exp.EQ(this=group(1), expression=text("-")), number(-1)), otherwise=number(1)
+    )
+    signed = exp.Mul(this=try_cast(try_(total), LogicalType("int64")), expression=sign)
+    return try_(call("to_microseconds", exp.Paren(this=signed)))
+
+
+@renders(FromEpoch)
+def _from_epoch(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
+    micros: exp.Expression
+    int64 = LogicalType("int64")
+    if inputs.type.is_integer and conversion.unit != "ns":
+        factor = {"s": 1_000_000, "ms": 1_000, "us": 1}[conversion.unit]
+        micros = try_(exp.Mul(this=cast(inputs.value, int64), expression=number(factor)))
+    else:
+        micros = _exact_micros(conversion, inputs)
+    make = "make_timestamp" if inputs.output.kind == "timestamp" else "make_timestamptz"
+    made = try_(call(make, micros))
+    return when(call("isfinite", made), made)
+
+
+def _exact_micros(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
+    exact = LogicalType("decimal", precision=30, scale=9)
+    product_type = LogicalType("decimal", precision=38, scale=12)
+    given = inputs.type
+    amount = strict_cast(inputs.value, given, exact, rounded=True)
+    factors = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}
+    scale = 3 if conversion.unit == "ns" else 0
+    factor_type = LogicalType("decimal", precision=8, scale=scale)
+    factor = cast(text(factors[conversion.unit]), factor_type)
+    product = try_cast(try_(exp.Mul(this=amount, expression=factor)), product_type)
+    if conversion.round:
+        return try_cast(call("floor", product), LogicalType("int64"))
+    return strict_cast(product, product_type, LogicalType("int64"))
+
+
+@renders(ToTimezone)
+def _to_timezone(conversion: ToTimezone, inputs: Inputs) -> exp.Expression:
+    check_zone(conversion.timezone)
+    finite = call("isfinite", inputs.value)
+    if inputs.type.kind == "timestamp":
+        return when(finite, try_(_instant(inputs.value, conversion.timezone, conversion)))
+    return when(finite, try_(call("timezone", text(conversion.timezone), inputs.value)))
+
+
+@renders(DateTrunc)
+def _date_trunc(conversion: DateTrunc, inputs: Inputs) -> exp.Expression:
+    return try_cast(call("date_trunc", text(conversion.unit), inputs.value), inputs.output)
+
+
+@renders(DatePart)
+def _date_part(conversion: DatePart, inputs: Inputs) -> exp.Expression:
+    return call("date_part", text(conversion.part), inputs.value)
+
+
+@renders(FormatDate)
+def _format_date(conversion: FormatDate, inputs: Inputs) -> exp.Expression:
+    return try_(call("strftime", inputs.value, text(conversion.format)))
