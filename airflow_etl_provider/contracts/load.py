@@ -7,9 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["InputIdentity", "Load", "OnReload", "input_hash_of", "load_id_of"]
+__all__ = ["LOAD_COLUMNS", "InputIdentity", "Load", "OnReload", "input_hash_of", "load_id_of"]
 
 OnReload = Literal["stop", "replace_load"]
+
+LOAD_COLUMNS = ("_etl_load_id", "_etl_loaded_at")
+"""Columns that `load_columns` adds to the target; no source fills them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,81 +2,106 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from airflow_etl_provider.contracts.mapping import MappingContract
+from airflow_etl_provider.contracts.problem import NotYetError, did_you_mean, found
 from airflow_etl_provider.contracts.rules import Rule
+from airflow_etl_provider.contracts.source_spec import Dialect, Incremental, SourceSpec
+from airflow_etl_provider.contracts.spec import (
+    PERCENT,
+    Faults,
+    Flag,
+    Names,
+    Share,
+    Spec,
+    Text,
+    Words,
+    read_share,
+)
 
 __all__ = ["Dialect", "Incremental", "Mode", "Pipeline", "RejectBudget", "SourceSpec", "TargetSpec"]
 
 Mode = Literal["append", "replace", "merge", "replace_partition", "scd2", "snapshot"]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dialect(_Spec):
-    """How a delimited file is written; what is None is sniffed.
-
-    `quote` and `escape` may be "" for none. `header_rows` 0 means there is no header.
-    """
-
-    delimiter: str | None = None
-    quote: str | None = None
-    escape: str | None = None
-    comment: str | None = None
-    skip_rows: int | None = None
-
-
-class Incremental(_Spec):
-    """What a run takes of the source."""
-
-    by: Literal["new_files", "column", "data_interval"]
-    column: str | None = None
-    lag: str | None = None
-
-
-class SourceSpec(_Spec):
-    """Where the data comes from: `location` (path, glob or URL), `table`, `query` or `topic`."""
-
-    connection: str | None = None
-    location: str | None = None
-    table: str | None = None
-    query: str | None = None
-    topic: str | None = None
-    format: Literal["csv", "jsonl", "json", "parquet"] | None = None
-    dialect: Dialect = Dialect()
-    encoding: str | None = None
-    header_rows: int | None = None
-    null_values: tuple[str, ...] | None = None
-    incremental: Incremental | None = None
-
-
-class TargetSpec(_Spec):
+class TargetSpec(Spec):
     """Where the data goes."""
 
-    connection: str | None = None
-    location: str | None = None
-    table: str | None = None
-    mode: Mode = "append"
-    key: tuple[str, ...] = ()
-    latest_by: str | None = None
-    on_reload: Literal["stop", "replace_load"] = "stop"
-    load_columns: bool = False
+    connection: Annotated[
+        Text | None, Field(description="An Airflow connection: the database that has the table.")
+    ] = None
+    location: Annotated[
+        Text | None,
+        Field(description="A file (orders.parquet, orders.csv) or a database's URL, with `table`."),
+    ] = None
+    table: Annotated[
+        Text | None, Field(description="table or schema.table; made when it is not there.")
+    ] = None
+    mode: Annotated[
+        Mode,
+        Words(("append", "replace", "merge"), planned=("replace_partition", "scd2", "snapshot")),
+        Field(description="append: add; replace: only these rows; merge: insert or update by key."),
+    ] = "append"
+    key: Annotated[Names, Field(description="Columns that identify a row; merge needs it.")] = ()
+    latest_by: Annotated[
+        Text | None,
+        Field(description="Merge: of two rows with one key the one with the larger value stays."),
+    ] = None
+    on_reload: Annotated[
+        Literal["stop", "replace_load"],
+        Words(("stop", "replace_load")),
+        Field(
+            description="Append, when the same window comes with other input or contract: stop, or "
+            "remove the earlier load first (needs load_columns)."
+        ),
+    ] = "stop"
+    load_columns: Annotated[
+        Flag, Field(description="Add _etl_load_id and _etl_loaded_at to every row.")
+    ] = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> TargetSpec:
+        faults = Faults()
+        if self.location is None and self.table is None:
+            faults.add((), "needs `location` (a file), or `connection` and `table`")
+        elif self.location is None and self.connection is None:
+            faults.add((), "needs `connection` beside `table`: the database that has the table")
+        elif self.location is None and self.table is None:
+            faults.add((), "needs `table` beside `connection`")
+        if self.mode == "merge" and not self.key:
+            faults.add(("key",), "is missing: merge needs the columns that identify a row")
+        if self.latest_by is not None and self.mode != "merge":
+            faults.add(("latest_by",), f"goes with `mode: merge`, and mode is {self.mode}")
+        if self.on_reload == "replace_load" and not self.load_columns:
+            faults.add(("on_reload",), "replace_load needs `load_columns: true`")
+        faults.report()
+        return self
 
 
-class RejectBudget(_Spec):
+class RejectBudget(Spec):
     """How many rejected records a load survives.
 
     Written `100`, `1%`, or `none`; absent: the larger of 1 % and 100 records. Both given: the
     larger holds. Both None: no limit.
     """
 
-    records: int | None = 100
-    share: float | None = 0.01
+    records: Annotated[
+        Annotated[int, Field(strict=True, ge=0)] | None, Field(description="So many records.")
+    ] = 100
+    share: Annotated[Share | None, Field(description="Such a share of the records read.")] = 0.01
 
     def allows(self, *, rejected: int, read: int) -> bool:
         """Whether so many rejects of so many records are within the budget."""
@@ -86,21 +111,184 @@ class RejectBudget(_Spec):
 
 
 def _read_budget(value: object) -> object:
-    raise NotImplementedError  # contracts room
+    """Turn `100`, `1%` and `none` into the fields of a RejectBudget."""
+    if isinstance(value, RejectBudget | Mapping):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return {"records": value, "share": None}
+    if isinstance(value, str):
+        text = value.strip()
+        if text == "none":
+            return {"records": None, "share": None}
+        if re.fullmatch(r"[0-9]{1,18}", text):
+            return {"records": int(text), "share": None}
+        if text.endswith("%"):
+            return {"records": None, "share": read_share(text)}
+    raise ValueError(
+        f"found {found(value)}; expected a number of records (100), a share (1%) or none"
+    )
 
 
-class Pipeline(_Spec):
-    """One way of data from a source to a target. `mapping` is a contract, a file name, or by_name."""
+_BUDGET_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\s*([0-9]{1,18}|none)\s*$"},
+        {"type": "string", "pattern": PERCENT},
+        {
+            "type": "object",
+            "properties": {
+                "records": {
+                    "type": ["integer", "null"],
+                    "minimum": 0,
+                    "description": "So many records.",
+                },
+                "share": {
+                    "anyOf": [
+                        {"type": "number", "minimum": 0, "maximum": 1},
+                        {"type": "string", "pattern": PERCENT},
+                        {"type": "null"},
+                    ],
+                    "description": "Such a share of the records read; the larger holds.",
+                },
+            },
+            "additionalProperties": False,
+        },
+    ]
+}
 
-    pipeline: str
-    source: SourceSpec
-    target: TargetSpec
-    mapping: MappingContract | str = "by_name"
-    filter: str | None = None
-    rules: tuple[Rule, ...] = ()
-    max_rejected: Annotated[RejectBudget, BeforeValidator(_read_budget)] = RejectBudget()
-    schema_evolution: Literal["review", "evolve", "freeze", "discard"] = "review"
-    quarantine: str | None = None
-    engine: Literal["auto", "duckdb", "spark"] = "auto"
-    on_error: str = "default"
-    description: str | None = Field(default=None)
+
+def _check_name(name: str) -> str:
+    # It becomes part of file names and of the load's identity.
+    if len(name) > 200 or name in (".", "..") or not name.isprintable() or set(name) & set("/\\"):
+        raise ValueError(
+            f"found {found(name)}; expected a name of at most 200 characters without slashes and "
+            "control characters"
+        )
+    return name
+
+
+def _check_mapping_name(text: str) -> str:
+    if text == "propose":
+        raise NotYetError("'propose' is not supported yet; use by_name or the file of a contract")
+    if text == "by_name" or re.search(r"\.(ya?ml|json)$", text, re.IGNORECASE):
+        return text
+    raise ValueError(
+        f"found {found(text)}; expected by_name or the name of a contract file (.yaml, .yml, .json)"
+        f"{did_you_mean(text, ['by_name'])}"
+    )
+
+
+def _check_policy(name: str) -> str:
+    if name != "default":
+        raise NotYetError(f"{name!r} is not supported yet; use default")
+    return name
+
+
+def _read_rules(value: object) -> object:
+    return (value,) if isinstance(value, Rule | Mapping) else value
+
+
+def _branch(value: object) -> str:
+    return "<contract>" if isinstance(value, Mapping | MappingContract) else "<name>"
+
+
+_MappingName = Annotated[
+    Text,
+    AfterValidator(_check_mapping_name),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "by_name"},
+                {"type": "string", "pattern": r"\.([yY][aA]?[mM][lL]|[jJ][sS][oO][nN])$"},
+            ]
+        }
+    ),
+]
+
+
+class Pipeline(Spec):
+    """One way of data from a source to a target.
+
+    `mapping` is a contract, a file name, or by_name.
+    """
+
+    pipeline: Annotated[
+        Annotated[Text, AfterValidator(_check_name)],
+        Field(description="Its name: part of the identity of every load."),
+    ]
+    source: Annotated[SourceSpec, Field(description="Where the data comes from.")]
+    target: Annotated[TargetSpec, Field(description="Where the data goes.")]
+    mapping: Annotated[
+        Annotated[MappingContract, Tag("<contract>")] | Annotated[_MappingName, Tag("<name>")],
+        Discriminator(_branch),
+        Field(description="by_name, the file of a mapping contract, or the contract itself."),
+    ] = "by_name"
+    filter: Annotated[
+        Text | None,
+        Field(
+            description="An SQL condition over source fields; records for which it is not true "
+            "(false or NULL) are filtered."
+        ),
+    ] = None
+    rules: Annotated[
+        tuple[Rule, ...],
+        BeforeValidator(_read_rules),
+        Field(description="Conditions on rows and on the load."),
+    ] = ()
+    max_rejected: Annotated[
+        RejectBudget,
+        BeforeValidator(_read_budget),
+        WithJsonSchema(_BUDGET_SCHEMA),
+        Field(
+            description="How many rejected records a load survives: 100, 1% or none. Absent: the "
+            "larger of 1% and 100."
+        ),
+    ] = RejectBudget()
+    schema_evolution: Annotated[
+        Literal["review", "evolve", "freeze", "discard"],
+        Words(("review",), planned=("evolve", "freeze", "discard")),
+        Field(description="review: a source that no longer fits the contract stops the run."),
+    ] = "review"
+    quarantine: Annotated[
+        Text | None,
+        Field(description="The folder for rejected rows; beside the target when absent."),
+    ] = None
+    engine: Annotated[
+        Literal["auto", "duckdb", "spark"],
+        Words(("auto", "duckdb"), planned=("spark",)),
+        Field(description="What runs it."),
+    ] = "auto"
+    on_error: Annotated[
+        Annotated[Text, AfterValidator(_check_policy), WithJsonSchema({"const": "default"})],
+        Field(description="A policy of the Error Resolution agent; only default now."),
+    ] = "default"
+    description: Annotated[Text | None, Field(description="What it is for, in words.")] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Pipeline:
+        if isinstance(self.mapping, MappingContract):
+            self.check_columns(self.mapping)
+        return self
+
+    def check_columns(self, contract: MappingContract) -> None:
+        """Make sure that key, `latest_by` and rules name columns of the contract.
+
+        :raises ValueError: naming each that does not (a pydantic ValidationError).
+        """
+        faults, known = Faults(), contract.columns
+        wanted: list[tuple[tuple[str | int, ...], str]] = [
+            (("target", "key"), name) for name in self.target.key
+        ]
+        if self.target.latest_by is not None:
+            wanted.append((("target", "latest_by"), self.target.latest_by))
+        for at, rule in enumerate(self.rules):
+            wanted += [(("rules", at, "column"), rule.column)] if rule.column else []
+            wanted += [(("rules", at, "columns"), name) for name in rule.columns]
+        for path, name in wanted:
+            if name not in known:
+                faults.add(
+                    path,
+                    f"found {found(name)}, which no column of contract {contract.contract!r} fills"
+                    f"{did_you_mean(name, known)}",
+                )
+        faults.report()

@@ -62,8 +62,14 @@ class LogicalType:
                 )
         if self.kind == "array" and self.element is None:
             raise SpecificationError("array needs the type of its elements: array<int64>.")
-        if self.kind == "struct" and not self.fields:
-            raise SpecificationError("struct needs fields: struct<name: string>.")
+        if self.kind == "string" and self.length is not None and self.length < 1:
+            raise SpecificationError("string(length) holds at least one character.")
+        if self.kind == "struct":
+            names = [name for name, _ in self.fields]
+            if not names:
+                raise SpecificationError("struct needs fields: struct<name: string>.")
+            if len(set(names)) < len(names):
+                raise SpecificationError(f"{self} names a field twice.")
 
     def __str__(self) -> str:
         if self.kind == "decimal":
@@ -105,7 +111,9 @@ class LogicalType:
                     return parse_type(value)
                 except SpecificationError as error:
                     raise ValueError(str(error)) from error
-            raise ValueError(f"a type is written as text, such as int64 or decimal(12,2); found {value!r}")
+            raise ValueError(
+                f"a type is written as text, such as int64 or decimal(12,2); found {value!r}"
+            )
 
         return core_schema.no_info_plain_validator_function(
             read, serialization=core_schema.plain_serializer_function_ser_schema(str)
@@ -119,10 +127,17 @@ class LogicalType:
             "description": "A logical type.",
             "anyOf": [
                 {"enum": simple},
-                {"pattern": r"^(decimal\(\d+, ?\d+\)|string\(\d+\)|array<.+>|struct<.+>)$"},
+                {"pattern": rf"^\s*({'|'.join(simple)})\s*$"},
+                {
+                    "pattern": r"^\s*(decimal\(\s*\d+\s*,\s*\d+\s*\)|string\(\s*\d+\s*\)"
+                    r"|array<.+>|struct<.+>)\s*$"
+                },
             ],
         }
 
+
+MAX_TEXT = 2000
+"""Longer texts nest deeper than any table, and deeper than Python's stack."""
 
 _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 _STRING = re.compile(r"string\(\s*(\d+)\s*\)")
@@ -133,6 +148,8 @@ def parse_type(text: str) -> LogicalType:
 
     :raises SpecificationError: it is none of the types, with the list of them.
     """
+    if len(text) > MAX_TEXT:
+        raise SpecificationError(f"A type has at most {MAX_TEXT} characters, not {len(text)}.")
     text = text.strip()
     if match := _DECIMAL.fullmatch(text):
         return LogicalType("decimal", precision=int(match[1]), scale=int(match[2]))

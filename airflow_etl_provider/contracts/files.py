@@ -1,0 +1,203 @@
+"""Pipelines and contracts as files: YAML or JSON, read strictly, written readably."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from airflow_etl_provider.contracts.document import MAX_BYTES, Document, read_document
+from airflow_etl_provider.contracts.mapping import MappingContract
+from airflow_etl_provider.contracts.pipeline import Pipeline
+from airflow_etl_provider.contracts.problem import problems_of, raise_problems
+from airflow_etl_provider.contracts.spec import Spec
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "contract_from_text",
+    "contract_to_text",
+    "pipeline_from_mapping",
+    "pipeline_from_text",
+    "read_contract",
+    "read_pipeline",
+    "resolve_mapping",
+    "write_contract",
+]
+
+_SpecT = TypeVar("_SpecT", bound=Spec)
+
+
+def read_pipeline(path: str | Path) -> Pipeline:
+    """Read a pipeline file.
+
+    :raises SpecificationError: there is no such file, or it is wrong: every problem with its line.
+    """
+    return pipeline_from_text(_read(Path(path), "pipeline"), name=str(path))
+
+
+def pipeline_from_text(text: str, *, name: str) -> Pipeline:
+    """Read a pipeline from YAML or JSON; `name` is what errors call the text."""
+    return _model(Pipeline, read_document(text, name=name))
+
+
+def pipeline_from_mapping(value: Mapping[str, Any], *, name: str = "The pipeline") -> Pipeline:
+    """Read a pipeline from the plain values that its YAML would give."""
+    return _from_values(Pipeline, dict(value), name=name)
+
+
+def read_contract(path: str | Path) -> MappingContract:
+    """Read a contract file.
+
+    :raises SpecificationError: there is no such file, or it is wrong: every problem with its line.
+    """
+    return contract_from_text(_read(Path(path), "contract"), name=str(path))
+
+
+def contract_from_text(text: str, *, name: str) -> MappingContract:
+    """Read a contract from YAML or JSON; `name` is what errors call the text."""
+    return _model(MappingContract, read_document(text, name=name))
+
+
+def resolve_mapping(pipeline: Pipeline, base: Path | None) -> MappingContract | None:
+    """Give the contract that a pipeline loads by; None when it loads by name.
+
+    :param base: the folder that a file name starts from: the pipeline file's.
+    :raises SpecificationError: the contract is missing, wrong, not approved, or does not have the
+        columns that the pipeline names.
+    """
+    if pipeline.mapping == "by_name":
+        return None
+    if isinstance(pipeline.mapping, MappingContract):
+        contract = pipeline.mapping
+    else:
+        contract = read_contract((base or Path()) / pipeline.mapping)
+    contract.require_approved()
+    try:
+        pipeline.check_columns(contract)
+    except ValidationError as error:
+        raise_problems(
+            problems_of(Pipeline, error), origin=f"Pipeline {pipeline.pipeline!r}"
+        )
+    return contract
+
+
+def write_contract(contract: MappingContract, path: str | Path) -> None:
+    """Write a contract so that people can read, diff and edit it; JSON where the name says so.
+
+    The file is there whole or not at all.
+    """
+    path = Path(path)
+    text = contract_to_text(contract, json_text=path.suffix.lower() == ".json")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(_mode_of(path))
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def contract_to_text(contract: MappingContract, *, json_text: bool = False) -> str:
+    """Write a contract as YAML or JSON; reading it gives an equal contract."""
+    spec = contract.to_spec()
+    if json_text:
+        return json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
+    import io
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+
+    yaml = YAML(typ="rt", pure=True)
+    yaml.width = 4096
+    yaml.allow_unicode = True
+    stream = io.StringIO()
+    yaml.dump(_flowing(CommentedMap, spec), stream)
+    return stream.getvalue()
+
+
+def _flowing(commented: Any, spec: dict[str, Any]) -> Any:
+    """Give each column, type list and approval a line of its own, as people write them."""
+
+    def one_line(value: dict[str, Any]) -> Any:
+        line = commented(value)
+        line.fa.set_flow_style()
+        return line
+
+    root = commented(spec)
+    for key in ("approved", "unmapped"):
+        if key in root:
+            root[key] = one_line(root[key])
+    for side in ("source", "target"):
+        if side in root:
+            root[side] = commented(root[side])
+    root["columns"] = commented({name: one_line(of) for name, of in root["columns"].items()})
+    return root
+
+
+def _mode_of(path: Path) -> int:
+    """Keep the rights of a file that is there; give those of any new file to one that is not."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return 0o644
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecificationError(
+                f"{path} is larger than {MAX_BYTES // 2**20} MB; that is no {what}."
+            )
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SpecificationError(
+            f"There is no {what} file {path}.",
+            hint="A relative name starts at the folder of the file that names it.",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise SpecificationError(
+            f"{path} is no UTF-8 text (byte {error.start + 1}).", hint="Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise SpecificationError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def _model(model: type[_SpecT], document: Document) -> _SpecT:
+    if not isinstance(document.value, dict):
+        raise SpecificationError(
+            f"{document.name} holds no keys; it begins with `{_first_key(model)}: ...`."
+        )
+    return _from_values(model, document.value, name=document.name, document=document)
+
+
+def _from_values(
+    model: type[_SpecT],
+    values: dict[str, Any],
+    *,
+    name: str,
+    document: Document | None = None,
+) -> _SpecT:
+    try:
+        # By alias alone: `from_` is Python's way to write `from`, not a file's.
+        return model.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
+            values, by_alias=True, by_name=False
+        )
+    except ValidationError as error:
+        problems = problems_of(model, error)
+        if document is None:
+            raise_problems(problems, origin=name)
+        raise_problems(problems, origin=name, locate=document.locate)
+
+
+def _first_key(model: type[Spec]) -> str:
+    return next(iter(model.model_fields))

@@ -1,0 +1,221 @@
+"""The source of a pipeline, as a person writes it."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from airflow_etl_provider.contracts.problem import NotYetError, found
+from airflow_etl_provider.contracts.spec import Faults, Spec, Text, Words
+
+__all__ = ["Dialect", "Format", "Incremental", "SourceSpec"]
+
+Format = Literal["csv", "jsonl", "json", "parquet"]
+
+_MARK_SCHEMA: dict[str, Any] = {"type": "string", "maxLength": 1, "pattern": r"^[^\r\n]?$"}
+
+
+def _read_mark(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 1 or value in ("\r", "\n"):
+        raise ValueError(f'found {found(value)}; expected one character, or "" for none')
+    return value
+
+
+def _read_separator(value: object) -> str:
+    if not isinstance(value, str) or not value or "\n" in value or "\r" in value:
+        raise ValueError(
+            f"found {found(value)}; expected the characters between two fields, such as ; or a tab"
+        )
+    return value
+
+
+def _read_comment(value: object) -> str:
+    if not isinstance(value, str) or "\n" in value or "\r" in value:
+        raise ValueError(f'found {found(value)}; expected how a comment begins, or "" for none')
+    return value
+
+
+_Mark = Annotated[str, BeforeValidator(_read_mark), WithJsonSchema(_MARK_SCHEMA)]
+_Separator = Annotated[
+    str,
+    BeforeValidator(_read_separator),
+    WithJsonSchema({"type": "string", "pattern": r"^[^\r\n]+$"}),
+]
+_Comment = Annotated[
+    str,
+    BeforeValidator(_read_comment),
+    WithJsonSchema({"type": "string", "pattern": r"^[^\r\n]*$"}),
+]
+_Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Dialect(Spec):
+    """How a delimited file is written; what is None is sniffed.
+
+    `quote` and `escape` may be "" for none. `header_rows` 0 means there is no header.
+    """
+
+    delimiter: Annotated[
+        _Separator | None, Field(description='What separates two fields: ";", "\\t", "||".')
+    ] = None
+    quote: Annotated[
+        _Mark | None, Field(description='What surrounds a quoted field; "" for no quoting.')
+    ] = None
+    escape: Annotated[
+        _Mark | None,
+        Field(description='What escapes a quote inside quotes; "" where it is doubled.'),
+    ] = None
+    comment: Annotated[
+        _Comment | None, Field(description='Lines that begin so are no records; "" for none.')
+    ] = None
+    skip_rows: Annotated[
+        _Count | None, Field(description="Lines of a preamble before the header.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Dialect:
+        if self.delimiter is not None and self.delimiter in (self.quote, self.escape, self.comment):
+            raise ValueError("delimiter is also the quote, escape or comment character")
+        return self
+
+
+class Incremental(Spec):
+    """What a run takes of the source."""
+
+    by: Annotated[
+        Literal["new_files", "column", "data_interval"],
+        Words(("data_interval",), planned=("new_files", "column")),
+        Field(description="data_interval: records whose `column` lies in the run's data interval."),
+    ]
+    column: Annotated[
+        Text | None,
+        Field(
+            description="A date or timestamp: a target column, or a source field of that name."
+        ),
+    ] = None
+    lag: Annotated[
+        Text | None, Field(description="Not supported yet: goes with `by: column`.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Incremental:
+        faults = Faults()
+        if self.column is None:
+            faults.add(("column",), "is missing: the date or timestamp that data_interval looks at")
+        if self.lag is not None:
+            faults.add(("lag",), "goes with `by: column`, not with `by: data_interval`")
+        faults.report()
+        return self
+
+
+def _not_yet(_: str) -> str:
+    raise NotYetError("is not supported yet; read files by `location`")
+
+
+_NotYet = Annotated[Text, AfterValidator(_not_yet), WithJsonSchema({"not": {}})]
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        text = codecs.lookup(name)._is_text_encoding  # noqa: SLF001
+    except LookupError:
+        text = False
+    if not text:
+        raise ValueError(
+            f"found {found(name)}; expected an encoding such as utf-8, utf-16, latin-1, cp1252"
+        )
+    return name
+
+
+def _read_null_values(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list | tuple) else (value,)
+    for item in items:
+        if not isinstance(item, str):
+            hint = "" if item is None else "; write it in quotes"
+            raise ValueError(  # noqa: TRY004 - pydantic takes no TypeError
+                f"found {found(item)}; expected text as it stands in the file{hint}"
+            )
+    return tuple(dict.fromkeys(items))
+
+
+_NullValues = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_read_null_values),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    ),
+]
+
+_PLACES = ("location", "table", "query", "topic")
+_DELIMITED_ONLY = ("dialect", "header_rows", "null_values")
+
+
+class SourceSpec(Spec):
+    """Where the data comes from: `location` (path, glob or URL), `table`, `query` or `topic`."""
+
+    connection: Annotated[
+        Text | None,
+        Field(description="An Airflow connection; absent for a plain path or URL."),
+    ] = None
+    location: Annotated[
+        Text | None,
+        Field(description="A file, a folder's pattern (exports/*.csv.gz) or a URL."),
+    ] = None
+    table: Annotated[_NotYet | None, Field(description="Not supported yet: a table.")] = None
+    query: Annotated[_NotYet | None, Field(description="Not supported yet: a query.")] = None
+    topic: Annotated[_NotYet | None, Field(description="Not supported yet: a topic.")] = None
+    format: Annotated[
+        Annotated[Format, Words(("csv", "jsonl", "parquet"), planned=("json",))] | None,
+        Field(description="csv (any delimited text), jsonl or parquet; found out when absent."),
+    ] = None
+    dialect: Annotated[
+        Dialect, Field(description="How a delimited file is written; the rest is found out.")
+    ] = Dialect()
+    encoding: Annotated[
+        Annotated[Text, AfterValidator(_check_encoding)] | None,
+        Field(description="utf-8, utf-16, latin-1, cp1252, ...; found out when absent."),
+    ] = None
+    header_rows: Annotated[
+        _Count | None,
+        Field(description="Rows of the header; 0 when there is none; found out when absent."),
+    ] = None
+    null_values: Annotated[
+        _NullValues | None,
+        Field(
+            description='Unquoted fields that mean NULL, in place of the empty field: ["", NA].'
+        ),
+    ] = None
+    incremental: Annotated[
+        Incremental | None, Field(description="What one run takes; all of it when absent.")
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_tsv(cls, data: Any) -> Any:
+        """Take `format: tsv` as csv with tabs."""
+        if not isinstance(data, dict) or data.get("format") != "tsv":
+            return data
+        dialect = data.get("dialect", {})
+        if isinstance(dialect, Dialect):
+            dialect = dialect.model_dump(exclude_defaults=True)
+        if not isinstance(dialect, dict):
+            return data | {"format": "csv"}
+        if dialect.get("delimiter", "\t") != "\t":
+            raise ValueError("format tsv has tabs between fields, and dialect.delimiter is another")
+        return data | {"format": "csv", "dialect": dialect | {"delimiter": "\t"}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> SourceSpec:
+        faults = Faults()
+        if self.location is None:
+            faults.add((), "needs `location`: a file, a pattern such as exports/*.csv, or a URL")
+        if self.format in ("jsonl", "parquet"):
+            for key in _DELIMITED_ONLY:
+                if getattr(self, key) != SourceSpec.model_fields[key].default:
+                    faults.add((key,), f"belongs to delimited text, and format is {self.format}")
+        if self.format == "parquet" and self.encoding is not None:
+            faults.add(("encoding",), "belongs to text, and format is parquet")
+        faults.report()
+        return self
