@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
-    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.contracts.files import pipeline_from_mapping
     from airflow_etl_provider.engines.targets import parse_target
 
     if args.source == "-":
@@ -63,7 +63,7 @@ def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
         "max_rejected": args.max_rejected or "none",
         "quarantine": args.quarantine,
     }
-    return Pipeline.model_validate(pipeline), connections
+    return pipeline_from_mapping(pipeline, name="The command line"), connections
 
 
 def _is_database(target: str) -> bool:

@@ -34,7 +34,7 @@ def read_specification(
     if not path.is_file():
         raise SpecificationError(
             f"There is no pipeline file {path}.",
-            hint="A relative path starts at the folder of the DAG file.",
+            hint="A relative path starts at the DAG file's folder.",
         )
     return read_pipeline(path), path.parent
 
@@ -55,11 +55,7 @@ def for_this_task(
         would overwrite each other.
     """
     source, target = pipeline.source, pipeline.target
-    if (
-        source_location
-        and source.location is None
-        and (source.table or source.query or source.topic)
-    ):
+    if source_location and source.location is None:
         raise SpecificationError(
             f"`source_location` is given, but pipeline {pipeline.pipeline!r} reads no files.",
             hint="Leave it away, or write `source.location` in the pipeline.",
@@ -69,13 +65,8 @@ def for_this_task(
             f"`target_table` is given, but pipeline {pipeline.pipeline!r} writes no table.",
             hint="Leave it away, or write `target.table` in the pipeline.",
         )
-    if mapped and source_location and not target_table and target.mode == "replace":
-        raise SpecificationError(
-            f"Mapped tasks of pipeline {pipeline.pipeline!r} would each replace what the others "
-            "loaded.",
-            hint="Use `mode: append` or `merge`, map `target_table` as well, or give all files to "
-            "one task by a pattern.",
-        )
+    if mapped and source_location and not target_table:
+        _refuse_collisions(pipeline)
 
     def rendered(text: str | None) -> str | None:
         return render(text) if render and text and "{" in text else text
@@ -97,3 +88,20 @@ def for_this_task(
             "quarantine": rendered(pipeline.quarantine),
         }
     )
+
+
+def _refuse_collisions(pipeline: Pipeline) -> None:
+    """Stop tasks that load different files into one table under one name."""
+    if pipeline.target.mode == "replace":
+        raise SpecificationError(
+            f"Mapped tasks of pipeline {pipeline.pipeline!r} would each replace what the others "
+            "loaded.",
+            hint="Use `mode: append` or `merge`, map `target_table` as well, or give all files to "
+            "one task by a pattern.",
+        )
+    if pipeline.source.incremental is not None:
+        raise SpecificationError(
+            f"Mapped tasks of pipeline {pipeline.pipeline!r} would all be the same load: it is "
+            "known by its data interval, not by its files.",
+            hint="Leave `incremental` away, or give all files to one task by a pattern.",
+        )

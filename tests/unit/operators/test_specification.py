@@ -1,0 +1,128 @@
+"""What a task runs: the pipeline from wherever it is written, with the task's own places."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_etl_provider.contracts.pipeline import Pipeline
+from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.hooks.connections import refuse_secrets
+from airflow_etl_provider.operators.specification import for_this_task, read_specification
+
+SPEC = {
+    "pipeline": "orders",
+    "source": {"location": "in/{{ ds }}.csv"},
+    "target": {"connection": "warehouse", "table": "orders"},
+}
+
+
+def pipeline(**changes: object) -> Pipeline:
+    return Pipeline.model_validate(SPEC | changes)
+
+
+def task(of: Pipeline, **changes: object) -> Pipeline:
+    return for_this_task(
+        of,
+        **{
+            "render": lambda text: text.replace("{{ ds }}", "2026-11-01"),
+            "source_location": None,
+            "target_table": None,
+            "mapped": False,
+            **changes,
+        },
+    )
+
+
+def test_a_file_a_dict_and_an_object_give_the_same_pipeline(tmp_path):
+    file = tmp_path / "orders.yaml"
+    file.write_text(
+        "pipeline: orders\nsource: { location: 'in/{{ ds }}.csv' }\n"
+        "target: { connection: warehouse, table: orders }\n"
+    )
+
+    found = [
+        read_specification(given, folder=tmp_path)[0] for given in ("orders.yaml", SPEC, pipeline())
+    ]
+
+    assert found[0] == found[1] == found[2]
+
+
+def test_paths_in_a_file_start_at_the_file(tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.yaml").write_text(
+        "pipeline: p\nsource: { location: a.csv }\ntarget: { location: b.csv, mode: replace }\n"
+    )
+
+    assert read_specification("pipelines/p.yaml", folder=tmp_path)[1] == tmp_path / "pipelines"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SpecificationError, match=r"no pipeline file .*nowhere\.yaml"):
+        read_specification("nowhere.yaml", folder=tmp_path)
+
+
+def test_locations_are_rendered_and_nothing_else():
+    given = pipeline(filter="name <> '{{ ds }}'", quarantine="q/{{ ds }}")
+
+    made = task(given)
+
+    assert made.source.location == "in/2026-11-01.csv"
+    assert made.quarantine == "q/2026-11-01"
+    assert made.filter == given.filter
+
+
+def test_what_was_rendered_with_the_operator_is_not_rendered_again():
+    assert task(pipeline(), render=None).source.location == "in/{{ ds }}.csv"
+
+
+def test_the_tasks_own_places_go_before_the_pipelines():
+    made = task(pipeline(), source_location="b.csv", target_table="t")
+
+    assert (made.source.location, made.target.table) == ("b.csv", "t")
+
+
+def test_a_table_for_a_pipeline_that_writes_a_file_is_refused():
+    given = pipeline(target={"location": "b.csv", "mode": "replace"})
+
+    with pytest.raises(SpecificationError, match="writes no table"):
+        task(given, target_table="t")
+
+
+def test_mapped_tasks_that_replace_one_table_are_refused():
+    given = pipeline(target={"connection": "warehouse", "table": "orders", "mode": "replace"})
+
+    with pytest.raises(SpecificationError, match="replace what the others"):
+        task(given, source_location="b.csv", mapped=True)
+
+    task(given, source_location="b.csv", target_table="b", mapped=True)
+
+
+def test_mapped_files_of_one_data_interval_are_refused():
+    given = pipeline(
+        source={"location": "a.csv", "incremental": {"by": "data_interval", "column": "at"}}
+    )
+
+    with pytest.raises(SpecificationError, match="the same load"):
+        task(given, source_location="b.csv", mapped=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": {"location": "https://me:hunter2@example.com/a.csv"}},
+        {"source": {"location": "https://example.com/a.csv?token=hunter2"}},
+        {"quarantine": "s3://key:hunter2@lake/q"},
+        {"target": {"location": "postgresql://me:hunter2@db/shop", "table": "t"}},
+    ],
+    ids=["source", "token", "quarantine", "target"],
+)
+def test_a_secret_in_the_specification_is_refused_and_not_repeated(changes):
+    with pytest.raises(SpecificationError, match="connection") as refused:
+        refuse_secrets(pipeline(**changes))
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("location", ["s3://lake/a:b@c.csv", "a.csv", "dir/x?token=1", "a@b:c.csv"])
+def test_places_without_secrets_are_let_through(location):
+    refuse_secrets(pipeline(source={"location": location}))
