@@ -66,10 +66,10 @@ class DuckDbBackend:
                 for n, v in zip(names, figures.values(), strict=True)
             ]
         )
-        row = self.session.connection.execute(
+        ((outcome,),) = self.session.connection.execute(
             sql_of(exp.select(tree).from_(values.subquery("figures")))
-        ).fetchone()
-        return row is None or row[0] is not False
+        ).fetchall()
+        return outcome is not False
 
     def _bind(self) -> None:
         """Let DuckDB type-check the whole query on no rows, before anything is read or written."""
@@ -89,7 +89,10 @@ class DuckDbBackend:
         connection = self.session.connection
         connection.execute(sql_of(table))
         try:
-            connection.execute(f"DESCRIBE {sql_of(self.rendered.query('no_rows'))}")
+            connection.execute(f"DESCRIBE {sql_of(self.rendered.query('no_rows'))}").fetchall()
+            if self.rendered.constants:
+                constants = [constant.copy() for constant in self.rendered.constants]
+                connection.execute(sql_of(exp.select(*constants))).fetchall()
         except duckdb.Error as error:
             raise SpecificationError(
                 "The contract or a rule does not fit the types of its columns: "

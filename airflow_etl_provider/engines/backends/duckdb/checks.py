@@ -75,11 +75,13 @@ def render_rule(
     *,
     column: Callable[[str], tuple[exp.Expression, LogicalType]],
     bind: Callable[[str], exp.Expression],
+    constant: Callable[[object, LogicalType], exp.Expression],
 ) -> exp.Expression:
     """The condition that a row breaks the rule.
 
     :param column: gives tree and type of a target column.
     :param bind: gives the checked tree of an SQL condition over target columns.
+    :param constant: gives a constant of the rule as a value of the column's type.
     """
     if isinstance(check, RowExpression):
         return is_false(bind(check.sql))
@@ -87,14 +89,14 @@ def render_rule(
     if isinstance(check, NotNull):
         return is_null(value)
     if isinstance(check, InSet):
-        allowed = [value_literal(v, of) for v in check.values]
+        allowed = [constant(v, of) for v in check.values]
         return is_false(exp.In(this=value.copy(), expressions=allowed))
     if isinstance(check, Between):
         bounds: list[exp.Expression] = []
         if check.low is not None:
-            bounds.append(exp.GTE(this=value.copy(), expression=value_literal(check.low, of)))
+            bounds.append(exp.GTE(this=value.copy(), expression=constant(check.low, of)))
         if check.high is not None:
-            bounds.append(exp.LTE(this=value.copy(), expression=value_literal(check.high, of)))
+            bounds.append(exp.LTE(this=value.copy(), expression=constant(check.high, of)))
         return is_false(exp.and_(*bounds))
     if isinstance(check, Matches):
         pattern = exp.Literal.string(check.regex)

@@ -53,7 +53,7 @@ def find_losers(
             "SELECT h FROM key_hashes GROUP BY h HAVING count(*) > 1"
         )
         connection.execute("DROP TABLE key_hashes")
-        if connection.execute("SELECT 1 FROM suspects LIMIT 1").fetchone():
+        if connection.execute("SELECT 1 FROM suspects LIMIT 1").fetchall():
             _settle(session, rendered, scans, number)
     found = connection.execute("SELECT DISTINCT scan FROM losers").fetchall()
     return frozenset(row[0] for row in found)

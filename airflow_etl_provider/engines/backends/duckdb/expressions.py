@@ -189,14 +189,14 @@ def _check_comparisons(
             for wanted in types:
                 if not (wanted in _PARSED_TEXT or _is_number(wanted)):
                     continue
-                row = connection.execute(
+                rows = connection.execute(
                     exp.select(
                         exp.TryCast(
                             this=literal.copy(), to=exp.DataType.build(wanted, dialect="duckdb")
                         )
                     ).sql(dialect="duckdb")
-                ).fetchone()
-                if row is None or row[0] is None:
+                ).fetchall()
+                if rows[0][0] is None:
                     raise SpecificationError(
                         f"The {parsed.kind} {parsed.sql!r} compares {wanted} with "
                         f"{literal.sql('duckdb')}, which is none."

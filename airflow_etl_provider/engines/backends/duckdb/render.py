@@ -68,12 +68,14 @@ class RenderedPlan:
     """The trees of one plan, bound once, put over any relation with the source's fields.
 
     :param layers: projections, each over the one before, all keeping what is below.
+    :param constants: what people wrote as values; each must be one of its column's type.
     """
 
     plan: Plan
     layers: list[list[exp.Expression]] = field(default_factory=list)
     kept: exp.Expression = field(default_factory=lambda: exp.Boolean(this=True))
     tests: dict[int, exp.Expression] = field(default_factory=dict)
+    constants: list[exp.Expression] = field(default_factory=list)
 
     def query(self, relation: str) -> exp.Select:
         """The query of the module's docstring over `relation` (a view's name)."""
@@ -266,7 +268,7 @@ class _Renderer:
         value: exp.Expression = _name(f"c{at}_{steps - 1}")
         if column.on_failure == "default":
             failed = any_of([f.condition for (c, _), f in self.failures.items() if c == at])
-            default = value_literal(column.default, column.type)
+            default = self._constant(column.default, column.type)
             value = exp.Case(ifs=[exp.If(this=failed.copy(), true=default)], default=value)
         if column.when is not None:
             condition = self._source_condition(column.when, "filter")
@@ -317,10 +319,20 @@ class _Renderer:
         if isinstance(test, OutsideInterval):
             return is_null(self._interval_value())
         if isinstance(test, RuleBroken):
-            return render_rule(test.check, column=self._target_column, bind=self._row_condition)
+            return render_rule(
+                test.check,
+                column=self._target_column,
+                bind=self._row_condition,
+                constant=self._constant,
+            )
         if isinstance(test, Duplicate):
             raise SpecificationError("Duplicates are found over all rows, not by a row check.")
         raise AssertionError(test)
+
+    def _constant(self, value: object, of: LogicalType) -> exp.Expression:
+        tree = value_literal(value, of)
+        self.rendered.constants.append(tree)
+        return tree.copy()
 
     def _target_column(self, name: str) -> tuple[exp.Expression, LogicalType]:
         at = self.plan.target.names.index(name)
