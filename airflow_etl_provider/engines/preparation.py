@@ -61,8 +61,6 @@ def prepare(
     :raises SpecificationError: the pipeline can't work with this source and this target.
     """
     written = resolve_mapping(pipeline, base)
-    if written is not None:
-        written.require_approved()
     source = open_source(
         pipeline.source, connections=connections, base=base, all_text=options.all_text
     )
