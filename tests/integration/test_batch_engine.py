@@ -187,7 +187,7 @@ def test_a_row_rule_of_severity_fail_publishes_nothing(job: Job) -> None:
     rules = [{"column": "amount", "between": [0, None], "severity": "fail"}]
     with pytest.raises(LoadRuleError, match="amount is at least 0"):
         job.run(job.pipeline(rules=rules))
-    (info,) = list_quarantines(job.folder / "quarantine")
+    (info,) = list_quarantines(f"{job.database}.quarantine")
     assert info.status == "not_published"
 
 
@@ -302,7 +302,7 @@ def test_a_cancelled_run_leaves_nothing_behind(job: Job) -> None:
     job.write(HEADER + "".join(f"{n};a;{n};\n" for n in range(1_000)) + "x;;;\n")
     with pytest.raises(CancelledError):
         job.run(cancel=lambda: True)
-    assert list_quarantines(job.folder / "quarantine") == []
+    assert list_quarantines(f"{job.database}.quarantine") == []
     with pytest.raises(duckdb.CatalogException):
         job.rows()
 
@@ -343,7 +343,8 @@ def test_hostile_names_and_values_are_only_text(job: Job) -> None:
     report = job.run(
         job.pipeline(
             source={"dialect": {"delimiter": ";", "quote": '"'}},
-            columns=columns, rules=[{"column": "name", "in_set": ["'; --"], "severity": "warn"}]
+            columns=columns,
+            rules=[{"column": "name", "in_set": ["'; --"], "severity": "warn"}],
         )
     )
     assert report.rows_loaded == 1
