@@ -186,16 +186,16 @@ ORDER BY c.relname
 """
 
 _READ_COLUMNS = """
-WITH RECURSIVE base (attnum, typid, typmod, notnull) AS (
+WITH RECURSIVE base (attnum, typid, typmod, refuses_null) AS (
   SELECT attnum, atttypid, atttypmod, attnotnull FROM pg_catalog.pg_attribute
   WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
   UNION ALL
-  SELECT b.attnum, t.typbasetype, t.typtypmod, b.notnull OR t.typnotnull
+  SELECT b.attnum, t.typbasetype, t.typtypmod, b.refuses_null OR t.typnotnull
   FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
 )
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text, t.typtype::text,
        b.typmod::int8, CASE WHEN t.typcategory = 'A' THEN e.typname::text END,
-       b.notnull, a.atthasdef, a.attidentity::text, a.attgenerated::text
+       b.refuses_null, a.atthasdef, a.attidentity::text, a.attgenerated::text
 FROM base b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = $1 AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'

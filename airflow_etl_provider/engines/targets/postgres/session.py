@@ -177,9 +177,7 @@ class PostgresSession:
     def _working(self, state: _State) -> Iterator[None]:
         with self._busy:
             if self._abandoned.is_set():
-                raise CancelledError(
-                    f"Load {self._attempt.load.load_id} was aborted; nothing was published."
-                )
+                raise self._aborted()
             if self._state is not state:
                 raise RuntimeError(f"a session that has {self._state.value} can't do this")
             try:
@@ -187,8 +185,14 @@ class PostgresSession:
             except BaseException:
                 self._end()
                 raise
-            if self._abandoned.is_set():
+            if self._abandoned.is_set() and self._state is not _State.ENDED:
                 self._end()
+                raise self._aborted()
+
+    def _aborted(self) -> CancelledError:
+        return CancelledError(
+            f"Load {self._attempt.load.load_id} was aborted; nothing was published."
+        )
 
     def _end(self) -> None:
         self._state = _State.ENDED
@@ -255,9 +259,7 @@ class PostgresSession:
         except Exception as error:  # noqa: BLE001 - raised below, without the driver's words
             failure = error
         if self._abandoned.is_set():
-            failure = CancelledError(
-                f"Load {self._attempt.load.load_id} was aborted; nothing was published."
-            )
+            failure = self._aborted()
         # The driver knows only that its input broke off, and quotes the input's traceback.
         raise self._input_failure or failure
 
@@ -265,7 +267,7 @@ class PostgresSession:
         try:
             for batch in batches:
                 if self._abandoned.is_set():
-                    return
+                    raise self._aborted()
                 yield batch
         except GeneratorExit:
             raise

@@ -48,10 +48,7 @@ def create_staging(
 ) -> str:
     """Create a table for one transaction: the target's types, or text where only a cast goes in."""
     definitions = [
-        _definition(
-            c.name, "text" if c.encoding == "text" else c.declared, not_null=c.name in not_null
-        )
-        for c in columns
+        _definition(c.name, _staged_type(c), not_null=c.name in not_null) for c in columns
     ]
     table = exp.table_(_name(name)) if temporary else _table(schema, name)
     return _create(table, definitions, "TEMPORARY" if temporary else "UNLOGGED")
@@ -69,7 +66,7 @@ def add_primary_key(place: Place, key: Sequence[str]) -> str:
 
 def drop_table(schema: str, name: str) -> str:
     """Drop a staging table."""
-    return exp.Drop(this=_table(schema, name), kind="TABLE").sql(_DIALECT)
+    return on_table("DROP TABLE table_placeholder", schema=schema, table=name)
 
 
 def delete_rows(place: Place) -> str:
@@ -162,6 +159,12 @@ def _create(table: exp.Table, definitions: list[exp.ColumnDef], kind: str) -> st
 def _definition(name: str, declared: str, *, not_null: bool) -> exp.ColumnDef:
     constraints = [exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())] if not_null else []
     return exp.ColumnDef(this=_name(name), kind=_type(declared), constraints=constraints)
+
+
+def _staged_type(column: Column) -> str:
+    if column.encoding != "text":
+        return column.declared
+    return "text" if column.type.element is None else "text[]"
 
 
 def _type(declared: str) -> exp.DataType:

@@ -105,11 +105,12 @@ class PostgresTarget:
         self, client: PostgresClient, *, load: Load, schema: Schema, write: WriteSpec
     ) -> Attempt:
         place = find_place(client, self._table, where=server_of(self._connection))
-        relation = read_relation(client, place, where=self.name)
-        plan = plan_write(relation, place=place, schema=schema, write=write, where=self.name)
         ledger = PostgresLedger(place)
         ledger.ensure(client)
         epoch = ledger.next_epoch(client, load)
+        # The table is looked at once no other attempt of this load is publishing, and creating it.
+        relation = read_relation(client, place, where=self.name)
+        plan = plan_write(relation, place=place, schema=schema, write=write, where=self.name)
         entries = ledger.entries(client, load.load_id)
         previous = entries[0] if entries else None
         # A table that was dropped holds nothing of what its ledger tells.
