@@ -87,7 +87,7 @@ class ParsedExpression:
     sql: str
     kind: ExpressionKind
     columns: tuple[str, ...]
-    tree: exp.Expression
+    tree: exp.Expr
 
 
 def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
@@ -137,7 +137,7 @@ def _check_size(sql: str, kind: ExpressionKind) -> None:
         raise SpecificationError(f"The {kind} is too complex.")
 
 
-def _check_node(node: exp.Expression, sql: str, kind: ExpressionKind) -> None:
+def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind) -> None:
     from sqlglot import exp
 
     name = type(node).__name__
@@ -191,7 +191,7 @@ def _allowed_nodes() -> tuple[type[Any], ...]:
     return tuple(getattr(exp, name) for name in names if hasattr(exp, name))
 
 
-def _word(node: exp.Expression) -> str:
+def _word(node: exp.Expr) -> str:
     """The first word of a node as it may stand in the text."""
     from sqlglot import exp
 

@@ -19,7 +19,20 @@ from airflow_etl_provider.exceptions import AccountingError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["InputTally", "Tally"]
+    from airflow_etl_provider.contracts.load import InputIdentity
+
+__all__ = ["InputTally", "Tally", "UnbalancedError"]
+
+
+class UnbalancedError(AccountingError):
+    """The engine's own reading of an input lost or invented records, or broke off.
+
+    The input must be read again, record by record.
+    """
+
+    def __init__(self, input: InputIdentity) -> None:
+        super().__init__(f"The records of {input.name} do not balance.")
+        self.input = input
 
 
 @dataclass(slots=True)
@@ -71,6 +84,7 @@ class Tally:
     nulls: Counter[str] = field(default_factory=Counter)
     failing: Counter[str] = field(default_factory=Counter)
     """Rows that break a rule of severity `fail`, by its words."""
+    notes: tuple[str, ...] = ()
 
     def begin(self, name: str) -> InputTally:
         self.inputs.append(InputTally(name))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.contracts.rules import NullShare
-from airflow_etl_provider.engines.accounting import InputTally, Tally
+from airflow_etl_provider.engines.accounting import InputTally, Tally, UnbalancedError
 from airflow_etl_provider.engines.prefetch import Prefetch
 from airflow_etl_provider.engines.spool import FailedRowSpool
-from airflow_etl_provider.exceptions import AccountingError, CancelledError
+from airflow_etl_provider.exceptions import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
     from airflow_etl_provider.engines.sources.base import Scan, Source
 
-__all__ = ["Attempt", "UnbalancedError"]
-
-
-class UnbalancedError(AccountingError):
-    """The engine's own reading of an input lost or invented records; it must be read with care."""
-
-    def __init__(self, input: InputIdentity) -> None:
-        super().__init__(f"The records of {input.name} do not balance.")
-        self.input = input
+__all__ = ["Attempt"]
 
 
 class Attempt:
@@ -90,7 +82,7 @@ class Attempt:
     def broken_load_rules(self) -> tuple[list[str], list[str]]:
         """Rules on the load that do not hold: those that fail the run, and those that warn."""
         failing = [f"{words} ({count} rows)" for words, count in self.tally.failing.items()]
-        warning = []
+        warning: list[str] = []
         for check in self.plan.load_checks:
             if not self._load_holds(check):
                 (failing if check.severity != "warn" else warning).append(check.message)
@@ -157,6 +149,7 @@ class Attempt:
         if not account.balanced:
             raise UnbalancedError(scan.input)
         tally.bytes_read = account.bytes_read
+        self.tally.notes += account.notes
         judged = self._rejects(scan, spool)
         read = self._reader_rejects(tally, scan)
         self.quarantine.add(heapq.merge(judged, read, key=lambda reject: reject.record))

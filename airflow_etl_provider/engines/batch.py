@@ -96,7 +96,7 @@ def run_pipeline(
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
-    from airflow_etl_provider.engines.attempt import UnbalancedError
+    from airflow_etl_provider.engines.accounting import UnbalancedError
     from airflow_etl_provider.engines.preparation import prepare
 
     options = options or EngineOptions()
@@ -343,7 +343,7 @@ class _Run:
             warnings=dict(tally.warnings.most_common()),
             inputs=tuple(i.report() for i in tally.inputs),
             unmapped=prepared.unmapped,
-            notes=tuple(getattr(prepared.source, "notes", ())),
+            notes=tally.notes,
         )
 
     def _failed_report(

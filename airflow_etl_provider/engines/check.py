@@ -159,6 +159,10 @@ class _Head:
     def input(self) -> InputIdentity:
         return self._scan.input
 
+    @property
+    def careful(self) -> bool:
+        return self._scan.careful
+
     def relation(self, connection: DuckDBPyConnection) -> str:
         from sqlglot import exp
 

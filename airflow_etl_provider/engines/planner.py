@@ -62,7 +62,8 @@ def build_plan(
     :raises SpecificationError: a name, type or rule does not fit, or the window is missing.
     :raises TargetSchemaError: the contract fills a column that the table does not have.
     """
-    columns, checks = [], []
+    columns: list[PlannedColumn] = []
+    checks: list[RowCheck] = []
     for name, mapping in contract.columns.items():
         stored = _stored_field(pipeline, contract, name, target)
         planner = _ColumnPlanner(source, position=len(columns))

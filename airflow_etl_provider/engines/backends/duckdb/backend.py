@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.rules import LOAD_NAMES, LoadExpression
+from airflow_etl_provider.engines.accounting import UnbalancedError
 from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
 from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
 from airflow_etl_provider.engines.backends.duckdb.render import (
@@ -110,6 +111,9 @@ class DuckDbBackend:
         except duckdb.InterruptException as error:
             raise CancelledError("The run was stopped while it looked for duplicates.") from error
         except duckdb.Error as error:
+            for scan in scans:
+                if not scan.careful:
+                    raise UnbalancedError(scan.input) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
             raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
 
@@ -129,6 +133,8 @@ class DuckDbBackend:
         except duckdb.InterruptException as error:
             raise CancelledError(f"Reading {scan.input.name} was stopped.") from error
         except duckdb.Error as error:
+            if not scan.careful:
+                raise UnbalancedError(scan.input) from error
             raise SourceError(
                 f"Reading {scan.input.name} failed after {start} rows: {_redacted(error)}"
             ) from error

@@ -26,41 +26,41 @@ if TYPE_CHECKING:
 __all__ = ["any_of", "call", "is_false", "is_null", "render_rule", "value_literal"]
 
 
-def call(name: str, *arguments: exp.Expression) -> exp.Expression:
+def call(name: str, *arguments: exp.Expr) -> exp.Expr:
     """A DuckDB function by its own name, whatever the dialect layer thinks of it."""
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
-def is_null(value: exp.Expression) -> exp.Expression:
+def is_null(value: exp.Expr) -> exp.Expr:
     """True where there is no value."""
     return exp.Is(this=exp.paren(value.copy()), expression=exp.null())
 
 
-def is_not_null(value: exp.Expression) -> exp.Expression:
+def is_not_null(value: exp.Expr) -> exp.Expr:
     """True where there is a value."""
     return exp.Not(this=is_null(value))
 
 
-def is_false(condition: exp.Expression) -> exp.Expression:
+def is_false(condition: exp.Expr) -> exp.Expr:
     """True where the condition is false; a NULL condition passes a rule."""
     return exp.Not(
         this=exp.paren(call("coalesce", exp.paren(condition.copy()), exp.Boolean(this=True)))
     )
 
 
-def any_of(conditions: list[exp.Expression]) -> exp.Expression:
+def any_of(conditions: list[exp.Expr]) -> exp.Expr:
     """True where one of them is; false where there are none."""
     if not conditions:
         return exp.Boolean(this=False)
     return exp.or_(*[exp.paren(c) for c in conditions])
 
 
-def value_literal(value: object, of: LogicalType) -> exp.Expression:
+def value_literal(value: object, of: LogicalType) -> exp.Expr:
     """A constant that a person wrote, as a value of the column's type."""
     if value is None:
         return exp.null()
     if isinstance(value, bool):
-        inner: exp.Expression = exp.Boolean(this=value)
+        inner: exp.Expr = exp.Boolean(this=value)
     elif isinstance(value, int | float | Decimal):
         inner = exp.Literal.string(str(value))
     elif isinstance(value, datetime | date | time):
@@ -73,10 +73,10 @@ def value_literal(value: object, of: LogicalType) -> exp.Expression:
 def render_rule(
     check: NotNull | InSet | Between | Matches | Length | RowExpression,
     *,
-    column: Callable[[str], tuple[exp.Expression, LogicalType]],
-    bind: Callable[[str], exp.Expression],
-    constant: Callable[[object, LogicalType], exp.Expression],
-) -> exp.Expression:
+    column: Callable[[str], tuple[exp.Expr, LogicalType]],
+    bind: Callable[[str], exp.Expr],
+    constant: Callable[[object, LogicalType], exp.Expr],
+) -> exp.Expr:
     """The condition that a row breaks the rule.
 
     :param column: gives tree and type of a target column.
@@ -92,7 +92,7 @@ def render_rule(
         allowed = [constant(v, of) for v in check.values]
         return is_false(exp.In(this=value.copy(), expressions=allowed))
     if isinstance(check, Between):
-        bounds: list[exp.Expression] = []
+        bounds: list[exp.Expr] = []
         if check.low is not None:
             bounds.append(exp.GTE(this=value.copy(), expression=constant(check.low, of)))
         if check.high is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlglot import exp
 
@@ -41,7 +41,7 @@ _PARSED_TEXT = frozenset(
 
 def bind_expression(
     parsed: ParsedExpression, *, schema: Schema, expect: LogicalType | Literal["bool"] | None = None
-) -> tuple[exp.Expression, LogicalType]:
+) -> tuple[exp.Expr, LogicalType]:
     """Type an expression over a schema; returns a tree ready for a plan, and what it gives.
 
     DuckDB binds it against an empty table with no access to anything outside. What could raise on a
@@ -100,14 +100,14 @@ def _make_table(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
     connection.execute(table.sql(dialect="duckdb"))
 
 
-def _with_real_columns(parsed: ParsedExpression, schema: Schema) -> exp.Expression:
+def _with_real_columns(parsed: ParsedExpression, schema: Schema) -> exp.Expr:
     """The tree with every column quoted under the schema's own spelling."""
     import difflib
 
     exact = {name: name for name in schema.names}
     folded = {name.lower(): name for name in schema.names}
 
-    def real(node: exp.Expression) -> exp.Expression:
+    def real(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Column):
             return node
         name = exact.get(node.name) or folded.get(node.name.lower())
@@ -125,17 +125,17 @@ def _with_real_columns(parsed: ParsedExpression, schema: Schema) -> exp.Expressi
     return parsed.tree.copy().transform(real)
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, tree: exp.Expression) -> str:
+def _describe(connection: duckdb.DuckDBPyConnection, tree: exp.Expr) -> str:
     return str(_bound(connection, tree))
 
 
-def _bound(connection: duckdb.DuckDBPyConnection, tree: exp.Expression) -> duckdb.DuckDBPyType:
+def _bound(connection: duckdb.DuckDBPyConnection, tree: exp.Expr) -> Any:
     query = exp.select(tree.copy().as_("result")).from_("typed_empty").sql(dialect="duckdb")
     return connection.sql(query).types[0]
 
 
 def _type_of(
-    connection: duckdb.DuckDBPyConnection, tree: exp.Expression, parsed: ParsedExpression
+    connection: duckdb.DuckDBPyConnection, tree: exp.Expr, parsed: ParsedExpression
 ) -> LogicalType:
     import duckdb as engine
 
@@ -152,11 +152,11 @@ def _type_of(
 
 
 def _check_logic(
-    connection: duckdb.DuckDBPyConnection, tree: exp.Expression, parsed: ParsedExpression
+    connection: duckdb.DuckDBPyConnection, tree: exp.Expr, parsed: ParsedExpression
 ) -> None:
     """Refuse what DuckDB takes silently: `not n` and `n and b` on what is no condition."""
     for node in tree.find_all(exp.Not, exp.And, exp.Or):
-        parts = [node.this] if isinstance(node, exp.Not) else [node.left, node.right]
+        parts = [node.this] if isinstance(node, exp.Not) else [node.this, node.args["expression"]]
         for part in parts:
             if isinstance(part, exp.Null):
                 continue
@@ -169,7 +169,7 @@ def _check_logic(
 
 
 def _check_comparisons(
-    connection: duckdb.DuckDBPyConnection, tree: exp.Expression, parsed: ParsedExpression
+    connection: duckdb.DuckDBPyConnection, tree: exp.Expr, parsed: ParsedExpression
 ) -> None:
     """Refuse comparisons that could only fail row by row.
 
@@ -203,7 +203,7 @@ def _check_comparisons(
                     )
 
 
-def _others(node: exp.Expression) -> list[exp.Expression]:
+def _others(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.Between):
         return [node.args["low"], node.args["high"]]
     if isinstance(node, exp.In):
@@ -211,7 +211,7 @@ def _others(node: exp.Expression) -> list[exp.Expression]:
     return [node.expression]
 
 
-def _is_text_literal(node: exp.Expression) -> bool:
+def _is_text_literal(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal) and node.is_string
 
 
@@ -221,7 +221,7 @@ def _is_number(name: str) -> bool:
     )
 
 
-def _guarded(tree: exp.Expression) -> exp.Expression:
+def _guarded(tree: exp.Expr) -> exp.Expr:
     """No row may raise: DuckDB's TRY gives NULL where the expression would fail."""
     risky = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Func)
     if not any(isinstance(node, risky) for node in tree.walk()):

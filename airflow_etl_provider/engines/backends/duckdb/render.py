@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlglot import exp
 
-from airflow_etl_provider.contracts.expressions import parse_expression
+from airflow_etl_provider.contracts.expressions import ExpressionKind, parse_expression
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.checks import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
 
 
-def sql_of(tree: exp.Expression) -> str:
+def sql_of(tree: exp.Expr) -> str:
     """The text of a tree for DuckDB."""
     return tree.sql(dialect="duckdb")
 
@@ -60,7 +60,7 @@ def _name(name: str) -> exp.Column:
 class _Failure:
     """When one step of one column failed."""
 
-    condition: exp.Expression
+    condition: exp.Expr
 
 
 @dataclass(slots=True)
@@ -72,10 +72,10 @@ class RenderedPlan:
     """
 
     plan: Plan
-    layers: list[list[exp.Expression]] = field(default_factory=list)
-    kept: exp.Expression = field(default_factory=lambda: exp.Boolean(this=True))
-    tests: dict[int, exp.Expression] = field(default_factory=dict)
-    constants: list[exp.Expression] = field(default_factory=list)
+    layers: list[list[exp.Expr]] = field(default_factory=list)
+    kept: exp.Expr = field(default_factory=lambda: exp.Boolean(this=True))
+    tests: dict[int, exp.Expr] = field(default_factory=dict)
+    constants: list[exp.Expr] = field(default_factory=list)
 
     def query(self, relation: str) -> exp.Select:
         """The query of the module's docstring over `relation` (a view's name)."""
@@ -149,23 +149,23 @@ class RenderedPlan:
             exp.Star(), failed.as_("_failed"), exp.Cast(this=warned, to=text).as_("_warned")
         ).from_(self._stacked(relation).subquery("stacked"))
 
-    def _fields(self) -> exp.Expression:
+    def _fields(self) -> exp.Expr:
         bad = exp.NEQ(this=_name("_failed"), expression=exp.Literal.string(""))
         return exp.Case(ifs=[exp.If(this=bad, true=self._record())])
 
-    def _record(self) -> exp.Expression:
-        pairs: list[exp.Expression] = []
+    def _record(self) -> exp.Expr:
+        pairs: list[exp.Expr] = []
         for i, source in enumerate(self.plan.source):
             pairs += [exp.Literal.string(source.name), _name(f"s{i}")]
         text = exp.DataType.build("VARCHAR", dialect="duckdb")
         return exp.Cast(this=call("json_object", *pairs), to=text)
 
 
-def _pack(name: str, value: exp.Expression) -> exp.Expression:
+def _pack(name: str, value: exp.Expr) -> exp.Expr:
     return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
 
 
-def _numbers(tests: list[tuple[int, exp.Expression]]) -> list[exp.Expression]:
+def _numbers(tests: list[tuple[int, exp.Expr]]) -> list[exp.Expr]:
     """Cheap for good rows: the parts are computed only where one of them holds."""
     if not tests:
         return []
@@ -205,27 +205,27 @@ class _Renderer:
             self.rendered.tests[at] = self._test(check)
         return self.rendered
 
-    def _source_condition(self, sql: str, kind: str) -> exp.Expression:
+    def _source_condition(self, sql: str, kind: ExpressionKind) -> exp.Expr:
         bound, _ = bind_expression(
             parse_expression(sql, kind=kind), schema=self.plan.source, expect="bool"
         )
         return self._renamed(bound, self.plan.source, "s")
 
-    def _renamed(self, tree: exp.Expression, schema: Schema, prefix: str) -> exp.Expression:
+    def _renamed(self, tree: exp.Expr, schema: Schema, prefix: str) -> exp.Expr:
         """Point the names people wrote at our columns; DuckDB compares names without case."""
         places = {name.lower(): i for i, name in enumerate(schema.names)}
 
-        def rename(node: exp.Expression) -> exp.Expression:
+        def rename(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Column):
                 return _name(f"{prefix}{places[node.name.lower()]}")
             return node
 
-        return cast("exp.Expression", tree.copy().transform(rename))
+        return tree.copy().transform(rename)
 
-    def _column(self, at: int, column: PlannedColumn) -> list[exp.Expression]:
+    def _column(self, at: int, column: PlannedColumn) -> list[exp.Expr]:
         """The steps of one column, cut after each that can fail so that its result has a name."""
-        layers: list[exp.Expression] = []
-        values: tuple[exp.Expression, ...] = tuple(_name(f"s{i}") for i in column.inputs)
+        layers: list[exp.Expr] = []
+        values: tuple[exp.Expr, ...] = tuple(_name(f"s{i}") for i in column.inputs)
         for number, step in enumerate(column.steps):
             result = self._step(column, step, number, values)
             if step.conversion.fallible:
@@ -242,8 +242,8 @@ class _Renderer:
         return layers
 
     def _step(
-        self, column: PlannedColumn, step: Step, number: int, values: tuple[exp.Expression, ...]
-    ) -> exp.Expression:
+        self, column: PlannedColumn, step: Step, number: int, values: tuple[exp.Expr, ...]
+    ) -> exp.Expr:
         sql = getattr(step.conversion, "sql", None)
         if step.word != "sql" or sql is None:
             return render_conversion(
@@ -260,12 +260,12 @@ class _Renderer:
         bound, _ = bind_expression(parsed, schema=schema, expect=step.output)
         given = values[0]
         return cast(
-            "exp.Expression",
+            "exp.Expr",
             bound.copy().transform(lambda n: given.copy() if isinstance(n, exp.Column) else n),
         )
 
-    def _final(self, at: int, column: PlannedColumn, *, steps: int) -> exp.Expression:
-        value: exp.Expression = _name(f"c{at}_{steps - 1}")
+    def _final(self, at: int, column: PlannedColumn, *, steps: int) -> exp.Expr:
+        value: exp.Expr = _name(f"c{at}_{steps - 1}")
         if column.on_failure == "default":
             failed = any_of([f.condition for (c, _), f in self.failures.items() if c == at])
             default = self._constant(column.default, column.type)
@@ -280,7 +280,7 @@ class _Renderer:
             value = exp.Case(ifs=[exp.If(this=condition.copy(), true=value)])
         return value
 
-    def _kept(self) -> exp.Expression:
+    def _kept(self) -> exp.Expr:
         conditions = []
         if self.plan.filter is not None:
             conditions.append(_true(self._source_condition(self.plan.filter, "filter")))
@@ -293,14 +293,14 @@ class _Renderer:
             conditions.append(call("coalesce", exp.paren(inside), exp.Boolean(this=True)))
         return exp.and_(*conditions) if conditions else exp.Boolean(this=True)
 
-    def _interval_value(self) -> exp.Expression:
+    def _interval_value(self) -> exp.Expr:
         interval = cast("Interval", self.plan.interval)
         schema = self.plan.target if interval.scope == "target" else self.plan.source
         prefix = "o" if interval.scope == "target" else "s"
         column = _name(f"{prefix}{schema.names.index(interval.column)}")
         return exp.TryCast(this=column, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
 
-    def _test(self, check: RowCheck) -> exp.Expression:
+    def _test(self, check: RowCheck) -> exp.Expr:
         test = check.test
         if isinstance(test, NotConverted):
             return self.failures[test.column, test.step].condition
@@ -329,33 +329,33 @@ class _Renderer:
             raise SpecificationError("Duplicates are found over all rows, not by a row check.")
         raise AssertionError(test)
 
-    def _constant(self, value: object, of: LogicalType) -> exp.Expression:
+    def _constant(self, value: object, of: LogicalType) -> exp.Expr:
         tree = value_literal(value, of)
         self.rendered.constants.append(tree)
         return tree.copy()
 
-    def _target_column(self, name: str) -> tuple[exp.Expression, LogicalType]:
+    def _target_column(self, name: str) -> tuple[exp.Expr, LogicalType]:
         at = self.plan.target.names.index(name)
         return _name(f"o{at}"), self.plan.target.fields[at].type
 
-    def _row_condition(self, sql: str) -> exp.Expression:
+    def _row_condition(self, sql: str) -> exp.Expr:
         bound, _ = bind_expression(
             parse_expression(sql, kind="rule"), schema=self.plan.target, expect="bool"
         )
         return self._renamed(bound, self.plan.target, "o")
 
 
-def _true(condition: exp.Expression) -> exp.Expression:
+def _true(condition: exp.Expr) -> exp.Expr:
     return call("coalesce", exp.paren(condition.copy()), exp.Boolean(this=False))
 
 
-def _instant(text: str) -> exp.Expression:
+def _instant(text: str) -> exp.Expr:
     return exp.Cast(
         this=exp.Literal.string(text), to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb")
     )
 
 
-def bind_load_condition(sql: str, figures: tuple[str, ...]) -> exp.Expression:
+def bind_load_condition(sql: str, figures: tuple[str, ...]) -> exp.Expr:
     """Check an SQL condition over the figures of a load.
 
     :raises SpecificationError: it is no condition over those names.

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
 from airflow_etl_provider.contracts.load import InputIdentity
 from airflow_etl_provider.contracts.pipeline import Pipeline
-from airflow_etl_provider.contracts.reject import Reject
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
-from airflow_etl_provider.engines.backends.base import Verdicts
 from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
 from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_etl_provider.contracts.reject import Reject
+    from airflow_etl_provider.engines.backends.base import Verdicts
 
 SOURCE = Schema((Field("id", parse_type("string")), Field("v", parse_type("string"))))
 
@@ -30,6 +33,8 @@ class Rows:
     def __init__(self, name: str, rows: list[tuple[str | None, str | None]]) -> None:
         self.input = InputIdentity(name)
         self.rows = rows
+
+    careful = True
 
     def relation(self, connection: Any) -> str:
         table = pa.table(
