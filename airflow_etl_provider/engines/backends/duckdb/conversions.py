@@ -72,7 +72,9 @@ def render_conversion(
     renderer = _RENDERERS.get(type(conversion))
     if renderer is None:
         if conversion.name == "sql":
-            raise SpecificationError("An SQL expression is bound by its schema: use bind_expression.")
+            raise SpecificationError(
+                "An SQL expression is bound by its schema: use bind_expression."
+            )
         raise NotSupportedYetError(f"The conversion {conversion.name} is not supported yet here.")
     output = conversion.output_type(input_types, target)
     return renderer(conversion, Inputs(inputs, input_types, output))

@@ -43,7 +43,13 @@ _APOSTROPHES = "'\u2019"
 
 def _kinds(separator: str) -> str:
     """All characters that are written for one separator."""
-    return _SPACES if separator in _SPACES else _APOSTROPHES if separator in _APOSTROPHES else separator
+    return (
+        _SPACES
+        if separator in _SPACES
+        else _APOSTROPHES
+        if separator in _APOSTROPHES
+        else separator
+    )
 
 
 def _group_pattern(thousands: str | None) -> str:
@@ -69,71 +75,78 @@ def _parse_int(conversion: ParseInt, inputs: Inputs) -> exp.Expression:
 
 @renders(ParseDecimal)
 def _parse_decimal(conversion: ParseDecimal, inputs: Inputs) -> exp.Expression:
-    plain = not (
-        conversion.thousands
-        or conversion.currency
+    bare = not (
+        conversion.currency
         or conversion.parentheses
         or conversion.trailing_minus
         or conversion.percent
     )
-    if not plain:
+    if not bare:
         return _decorated(conversion, inputs)
-    if conversion.decimal == ".":
+    if conversion.decimal == "." and conversion.thousands is None:
         return text_to_decimal(inputs.value, inputs.output, rounded=conversion.round)
-    pointed = call("replace", inputs.value, text(conversion.decimal), text("."))
-    result = text_to_decimal(pointed, inputs.output, rounded=conversion.round)
-    # A point in the text is no decimal separator here.
-    return when(exp.Not(this=call("contains", inputs.value, text("."))), result)
+    written = inputs.value
+    if conversion.thousands is not None:
+        written = _without(written, _kinds(conversion.thousands))
+    if conversion.decimal != ".":
+        written = call("replace", written, text(conversion.decimal), text("."))
+    pattern = rf"\s*[+-]?{_digits_pattern(conversion, inputs.output)}\s*"
+    return when(matches(inputs.value, pattern), try_cast(written, inputs.output))
+
+
+def _digits_pattern(conversion: ParseDecimal, output: LogicalType) -> str:
+    """Digits with their separators; no more behind the point than the type holds, but for zeros."""
+    point, groups = re.escape(conversion.decimal), _group_pattern(conversion.thousands)
+    scale = output.scale or 0
+    if conversion.round or conversion.percent:
+        return f"(?:{groups}(?:{point}[0-9]*)?|{point}[0-9]+)"
+    fraction = f"[0-9]{{1,{scale}}}0*" if scale else "0+"
+    return f"(?:{groups}(?:{point}[0-9]{{0,{scale}}}0*)?|{point}{fraction})"
 
 
 def _decorated(conversion: ParseDecimal, inputs: Inputs) -> exp.Expression:
     """One pattern says what a number may look like; then all that is no digit is taken away."""
-    value, point = inputs.value, re.escape(conversion.decimal)
-    groups = _group_pattern(conversion.thousands)
-    digits = f"(?:{groups}(?:{point}[0-9]*)?|{point}[0-9]+)"
-    sign = "[+-]?"
-    money = "|".join(re.escape(w) for w in sorted(conversion.currency, key=len, reverse=True))
-    blank = r"[\s\x{a0}\x{202f}]*"
-    before = after = ""
-    if money:
-        before = f"(?:(?:{money}){blank})?"
-        after = f"(?:{blank}(?:{money}))?"
-    if conversion.percent:
-        after += f"{blank}%"
-    core = f"{before}{digits}{after}"
-    forms = [f"{sign}{core}"]
-    if money:
-        forms.append(f"(?:{money}){blank}{sign}{digits}" + (f"{blank}%" if conversion.percent else ""))
-    if conversion.trailing_minus:
-        forms.append(f"{core}-")
-        forms.append(f"{before}{digits}-{after}")
-    if conversion.parentheses:
-        forms.append(rf"\({blank}{core}{blank}\)")
-        forms.append(rf"{before}\({digits}\){after}")
-    pattern = f"{blank}(?:{'|'.join(forms)}){blank}"
-
+    value = inputs.value
     bare = value.copy()
-    for word in sorted(conversion.currency, key=len, reverse=True):
+    for word in _currency(conversion):
         bare = call("replace", bare, text(word), text(""))
-    unwanted = rf"[^0-9{point}]"
+    unwanted = f"[^0-9{re.escape(conversion.decimal)}]"
     bare = call("regexp_replace", bare, text(unwanted), text(""), text("g"))
     if conversion.decimal != ".":
         bare = call("replace", bare, text(conversion.decimal), text("."))
     negative: exp.Expression = call("contains", value, text("-"))
     if conversion.parentheses:
         negative = exp.Or(this=negative, expression=call("contains", value, text("(")))
-    signed = exp.DPipe(
-        this=choose((negative, text("-")), otherwise=text("")), expression=bare
-    )
+    sign = choose((negative, text("-")), otherwise=text(""))
+    written = exp.Paren(this=exp.DPipe(this=sign, expression=bare))
     if conversion.percent:
-        return when(
-            matches(value, pattern),
-            _hundredth(exp.Paren(this=signed), inputs.output, rounded=conversion.round),
-        )
-    return when(
-        matches(value, pattern),
-        text_to_decimal(exp.Paren(this=signed), inputs.output, rounded=conversion.round),
-    )
+        result = _hundredth(written, inputs.output, rounded=conversion.round)
+    else:
+        result = try_cast(written, inputs.output)
+    return when(matches(value, _decorated_pattern(conversion, inputs.output)), result)
+
+
+def _currency(conversion: ParseDecimal) -> list[str]:
+    return sorted(conversion.currency, key=len, reverse=True)
+
+
+def _decorated_pattern(conversion: ParseDecimal, output: LogicalType) -> str:
+    blank = r"[\s\x{a0}\x{202f}]*"
+    digits = _digits_pattern(conversion, output)
+    percent = f"{blank}%" if conversion.percent else ""
+    before = after = ""
+    money = "|".join(re.escape(word) for word in _currency(conversion))
+    if money:
+        before, after = f"(?:(?:{money}){blank})?", f"(?:{blank}(?:{money}))?"
+    core = f"{before}{digits}{after}{percent}"
+    forms = [f"[+-]?{core}"]
+    if money:
+        forms.append(f"(?:{money}){blank}[+-]?{digits}{percent}")
+    if conversion.trailing_minus:
+        forms += [f"{core}-", f"{before}{digits}-{after}{percent}"]
+    if conversion.parentheses:
+        forms += [rf"\({blank}{core}{blank}\)", rf"{before}\({digits}\){after}{percent}"]
+    return f"{blank}(?:{'|'.join(forms)}){blank}"
 
 
 def _hundredth(written: exp.Expression, output: LogicalType, *, rounded: bool) -> exp.Expression:

@@ -98,7 +98,9 @@ def _title(conversion: Title, inputs: Inputs) -> exp.Expression:
         expressions=[parts, exp.Lambda(this=capital, expressions=[name], colon=True)],
     )
     joined = call("array_to_string", each, text(""))
-    return choose((exp.EQ(this=atom(inputs.value), expression=text("")), text("")), otherwise=joined)
+    return choose(
+        (exp.EQ(this=atom(inputs.value), expression=text("")), text("")), otherwise=joined
+    )
 
 
 @renders(StripAccents)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.conversions import (
@@ -31,6 +33,7 @@ from airflow_etl_provider.engines.backends.duckdb.trees import (
     cast,
     check_zone,
     choose,
+    is_null,
     matches,
     number,
     text,
@@ -61,101 +64,134 @@ def _first(trees: list[exp.Expression]) -> exp.Expression:
     return trees[0] if len(trees) == 1 else call("coalesce", *trees)
 
 
-def _by_format(value: exp.Expression, format: str) -> exp.Expression:
+def _strptime(value: exp.Expression, format: str, *, among: tuple[str, ...]) -> exp.Expression:
     """One strptime; several at once, as a list, cost ten times as much in DuckDB.
 
-    It takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must have
-    a digit in its text.
+    A failing one costs ten times as much as a fitting one, so it is not tried on text without the
+    format's separator.
     """
     given = value
     if "%z" in format:
         given = call("regexp_replace", value, text(r"[Zz](\s*)$"), text(r"+00\1"))
     parsed = call("try_strptime", given, text(format))
-    base = cast(text("1900-01-01"), _TIMESTAMPTZ if "%z" in format else _TIMESTAMP)
     if "%z" in format:
-        base = instant_of_utc(cast(text("1900-01-01"), _TIMESTAMP))
-    special = exp.And(
-        this=exp.EQ(this=parsed, expression=base),
-        expression=exp.Not(this=call("regexp_matches", value, text("[0-9]"))),
+        far = call("regexp_matches", value, text(r"[+-](1[89]|[2-9][0-9])(:?[0-9]{2})?\s*$"))
+        odd = call("regexp_matches", value, text(r"[+-][0-9]{2}:?[6-9][0-9]\s*$"))
+        return when(exp.Not(this=exp.Paren(this=exp.Or(this=far, expression=odd))), parsed)
+    separators = re.sub(r"%-?.|\s|[A-Za-z0-9]", "", format)
+    if len(among) > 1 and separators:
+        return when(call("contains", value, text(separators[0])), parsed)
+    return parsed
+
+
+def _plausible(
+    value: exp.Expression, parsed: exp.Expression, formats: tuple[str, ...], of: LogicalType
+) -> exp.Expression:
+    """Whether `parsed` was made by a format.
+
+    DuckDB takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must
+    have a digit in its text. A year 0 is none of our calendar.
+    """
+
+    def instant(written: str) -> exp.Expression:
+        local = cast(text(written), _TIMESTAMP)
+        return instant_of_utc(local) if of.kind == "timestamptz" else local
+
+    has_digit = call("regexp_matches", value, text("[0-9]"))
+    condition: exp.Expression = exp.Or(
+        this=exp.NEQ(this=parsed, expression=instant("1900-01-01")), expression=has_digit
     )
-    year_zero = exp.Boolean(this=False)
-    if "%Y" in format:
-        floor = (
-            instant_of_utc(cast(text("0001-01-01"), _TIMESTAMP))
-            if "%z" in format
-            else cast(text("0001-01-01"), _TIMESTAMP)
-        )
-        year_zero = exp.LT(this=parsed.copy(), expression=floor)
-    return choose(
-        (exp.Or(this=exp.Paren(this=special), expression=year_zero), exp.Null()), otherwise=parsed
-    )
+    if any("%Y" in format for format in formats):
+        late_enough = exp.GTE(this=parsed.copy(), expression=instant("0001-01-01"))
+        condition = exp.And(this=exp.Paren(this=condition), expression=late_enough)
+    for letter in ("Y", "y") if any("%j" in format for format in formats) else ():
+        # Day 366 of a short year becomes the first day of the next.
+        if any(f"%{letter}" in format for format in formats):
+            year = call("strftime", parsed, text(f"%{letter}"))
+            same = call("contains", value, year)
+            condition = exp.And(this=exp.Paren(this=condition), expression=same)
+    return condition
 
 
 @renders(ParseDate)
 def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expression:
-    if conversion.formats == ("%Y-%m-%d",):
-        return strict_cast(inputs.value, _STRING, _DATE)
-    return try_cast(_first([_by_format(inputs.value, f) for f in conversion.formats]), _DATE)
+    value, formats = inputs.value, conversion.formats
+    if formats == ("%Y-%m-%d",):
+        return strict_cast(value, _STRING, _DATE)
+    parsed = _first([_strptime(value, format, among=formats) for format in formats])
+    return when(_plausible(value, parsed, formats, _TIMESTAMP), try_cast(parsed, _DATE))
 
 
 @renders(ParseTimestamp)
 def _parse_timestamp(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
-    value, zone = inputs.value, conversion.timezone
-    if not conversion.formats:
-        if inputs.output.kind == "timestamp":
-            return strict_cast(value, _STRING, _TIMESTAMP)
-        if zone is None:
-            return text_to_timestamptz(value)
-        local = strict_cast(value, _STRING, _TIMESTAMP)
-        offset = matches(value, rf"\s*{DAY}[ T]{CLOCK} ?{OFFSET}\s*")
-        return choose(
-            (offset, text_to_timestamptz(value)), otherwise=_instant(local, zone, conversion)
-        )
-    trees = []
-    for format in conversion.formats:
-        parsed = _by_format(value, format)
-        if "%z" not in format and zone is not None:
-            parsed = _instant(parsed, zone, conversion)
-        trees.append(parsed)
+    value, zone, formats = inputs.value, conversion.timezone, conversion.formats
+    if not formats:
+        return _iso(conversion, inputs)
+    trees: list[exp.Expression] = []
+    for offset in (False, True):
+        some = tuple(format for format in formats if ("%z" in format) is offset)
+        if not some:
+            continue
+        parsed = _first([_strptime(value, format, among=formats) for format in some])
+        of = _TIMESTAMPTZ if offset else _TIMESTAMP
+        result = parsed if offset or zone is None else try_(_instant(parsed, zone, conversion))
+        trees.append(when(_plausible(value, parsed, some, of), result))
     return _first(trees)
+
+
+def _iso(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
+    value, zone = inputs.value, conversion.timezone
+    if inputs.output.kind == "timestamp":
+        return strict_cast(value, _STRING, _TIMESTAMP)
+    if zone is None:
+        return text_to_timestamptz(value)
+    # The check comes last: a plain cast is computed once where it stands several times.
+    local = try_cast(value, _TIMESTAMP)
+    checked = strict_cast(value, _STRING, _TIMESTAMP)
+    fine = exp.Not(this=exp.Paren(this=is_null(checked)))
+    offset = matches(value, rf"\s*{DAY}[ T]{CLOCK} ?{OFFSET}\s*")
+    return choose(
+        (fine, try_(_instant(local, zone, conversion))), (offset, text_to_timestamptz(value))
+    )
 
 
 def _instant(
     local: exp.Expression, zone: str, conversion: ParseTimestamp | ToTimezone
 ) -> exp.Expression:
-    """The instant at which clocks in the zone show a local time.
+    """Give the instant at which clocks in the zone show a local time.
 
     DuckDB takes the later one of an hour that comes twice and moves a skipped hour forward. The two
-    candidates are made of the offsets a day before and a day after: exact wherever clocks change at
-    most once in two days.
+    candidates here have the offsets of a day before and a day after: exact wherever clocks change at
+    most once in two days. Far from a change they are the same.
     """
     check_zone(zone)
     if zone in _UTC:
         return instant_of_utc(local)
-    name = text(zone)
-    given = call("timezone", name, local)
-    back = call("timezone", name, given)
-    exists = exp.EQ(this=back, expression=atom(local))
-    found = given
-    if conversion.ambiguous != "later":
-        earlier = _other_candidate(local, name)
-        valid = exp.And(
-            this=exp.EQ(this=call("timezone", name, earlier), expression=atom(local)),
-            expression=exp.NEQ(this=earlier.copy(), expression=given.copy()),
-        )
-        taken = exp.Null() if conversion.ambiguous == "reject" else call("least", earlier, given)
-        found = choose((valid, taken), otherwise=given)
-    if conversion.nonexistent == "reject":
-        return when(exists, found)
-    return choose((exists, found), otherwise=given)
+    name, day = text(zone), number(_MICROSECONDS["days"])
+    hours = call("to_hours", number(24))
+    micros = call("epoch_us", local)
 
+    def candidate(there: type[exp.Binary], back: type[exp.Binary]) -> exp.Expression:
+        moved = call("make_timestamp", there(this=micros, expression=day))
+        return exp.Paren(this=back(this=call("timezone", name, moved), expression=hours))
 
-def _other_candidate(local: exp.Expression, zone: exp.Expression) -> exp.Expression:
-    """The local time under the offset of the day before."""
-    day = exp.Anonymous(this="to_days", expressions=[number(1)])
-    before = exp.Paren(this=exp.Sub(this=atom(local), expression=day))
-    midway = call("timezone", zone, before)
-    return exp.Paren(this=exp.Add(this=midway, expression=exp.Anonymous(this="to_hours", expressions=[number(24)])))
+    def shows(instant: exp.Expression) -> exp.Expression:
+        return exp.EQ(this=call("timezone", name, instant), expression=atom(local))
+
+    before, after = candidate(exp.Sub, exp.Add), candidate(exp.Add, exp.Sub)
+    twice = exp.And(this=shows(before), expression=shows(after))
+    picks = {
+        "earlier": call("least", before, after),
+        "later": call("greatest", before, after),
+        "reject": exp.Null(),
+    }
+    return choose(
+        (exp.EQ(this=before, expression=after), before),
+        (twice, picks[conversion.ambiguous]),
+        (shows(before), before),
+        (shows(after), after),
+        otherwise=before if conversion.nonexistent == "shift" else None,
+    )
 
 
 @renders(ParseTime)
@@ -166,14 +202,18 @@ def _parse_time(conversion: ParseTime, inputs: Inputs) -> exp.Expression:
         if format in ("%H%M", "%H%M%S"):
             trees.append(_digits(value, width=4 if format == "%H%M" else 6))
         else:
-            trees.append(try_cast(_by_format(value, format), _TIME))
+            parsed = _strptime(value, format, among=conversion.formats)
+            fine = _plausible(value, parsed, (format,), _TIMESTAMP)
+            trees.append(when(fine, try_cast(parsed, _TIME)))
     return _first(trees)
 
 
 def _digits(value: exp.Expression, *, width: int) -> exp.Expression:
     padded = call("lpad", call("trim", value), number(width), text("0"))
     day_end = "24" + "0" * (width - 2)
-    filled = choose((exp.EQ(this=padded, expression=text(day_end)), text("0" * width)), otherwise=padded)
+    filled = choose(
+        (exp.EQ(this=padded, expression=text(day_end)), text("0" * width)), otherwise=padded
+    )
     parts = [call("substring", filled, number(1 + i), number(2)) for i in range(0, width, 2)]
     clock = call("concat_ws", text(":"), *parts)
     return when(matches(value, rf"\s*[0-9]{{1,{width}}}\s*"), try_cast(clock, _TIME))
@@ -185,7 +225,9 @@ _WIDE = LogicalType("decimal", precision=30, scale=6)
 @renders(ParseDuration)
 def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expression:
     if inputs.type.is_number:
-        return _interval(strict_cast(inputs.value, inputs.type, _WIDE), conversion.unit or "seconds")
+        return _interval(
+            strict_cast(inputs.value, inputs.type, _WIDE), conversion.unit or "seconds"
+        )
     value = inputs.value
     branches: list[tuple[exp.Expression, exp.Expression]] = []
     if conversion.unit is not None:
@@ -201,7 +243,8 @@ def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expression
     )
     units = ("weeks", "days", "hours", "minutes", "seconds")
     something = exp.And(
-        this=matches(value, iso), expression=call("regexp_matches", value, text(r"[0-9][WDHMS]\s*$"))
+        this=matches(value, iso),
+        expression=call("regexp_matches", value, text(r"[0-9][WDHMS]\s*$")),
     )
     branches.append((something, _sum_of(value, iso, units)))
     return choose(*branches)
@@ -231,9 +274,7 @@ def _sum_of(value: exp.Expression, pattern: str, units: tuple[str, ...]) -> exp.
         part = exp.Mul(this=amount, expression=factor)
         total = part if total is None else exp.Add(this=total, expression=part)
     assert total is not None
-    sign = choose(
-        (exp.EQ(this=group(1), expression=text("-")), number(-1)), otherwise=number(1)
-    )
+    sign = choose((exp.EQ(this=group(1), expression=text("-")), number(-1)), otherwise=number(1))
     signed = exp.Mul(this=try_cast(try_(total), LogicalType("int64")), expression=sign)
     return try_(call("to_microseconds", exp.Paren(this=signed)))
 
