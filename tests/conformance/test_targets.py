@@ -374,7 +374,7 @@ EXTREMES: dict[str, list[Any]] = {
     "binary": [b"", b"\x00\xff\x80"],
     "date": [date(1, 1, 1), date(9999, 12, 31)],
     "time": [time(0, 0), time(23, 59, 59, 999999)],
-    "timestamp": [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)],
+    "timestamp": [datetime.min, datetime.max],  # noqa: DTZ901
     "timestamptz": [
         datetime(1970, 1, 1, tzinfo=timezone.utc),
         datetime(2026, 3, 29, 1, 30, 0, 1, tzinfo=timezone.utc),
@@ -392,8 +392,11 @@ def test_every_type_comes_back_with_its_extremes_and_null(case: Case, written: s
     values = [*EXTREMES[written], None]
     case.load(a_load(), list(enumerate(values)), schema=schema)
     found = getattr(case.place, f"_{case.place.kind.name}")(("id", "name"), "orders")
-    came_back = [_plain(value) for _, value in sorted(found, key=lambda row: row[0])]
-    assert came_back == [_plain(value) for value in values]
+    came_back = [value for _, value in sorted(found, key=lambda row: row[0])]
+    if written == "float32":
+        # A driver may give the shortest text of a small float as a large one.
+        came_back = pa.array(came_back, pa.float32()).to_pylist()
+    assert [_plain(v) for v in came_back] == [_plain(v) for v in values]
 
 
 def _plain(value: Any) -> Any:
@@ -509,10 +512,8 @@ def test_rows_without_their_load_id_are_not_doubled(case: Case) -> None:
     )
     case.load(a_load(), [(1, "one")])
     again = a_load(input_hash="input 2", on_reload="replace_load")
-    with case.begin(again, load_columns=True) as session:
-        session.write(reader(session, [(1, "uno")]))
-        with pytest.raises(LoadConflictError):
-            session.publish(publication(1))
+    with case.begin(again, load_columns=True) as session, pytest.raises(LoadConflictError):
+        _write_and_publish(session, [(1, "uno")])
     assert case.place.rows() == [("1", "one")]
 
 
@@ -545,7 +546,7 @@ def test_the_load_columns_say_which_load_a_row_came_with(case: Case) -> None:
 @every_mode
 def test_the_load_columns_can_not_be_columns_of_the_load_too(case: Case) -> None:
     schema = Schema((*SCHEMA.fields, Field("_etl_load_id", parse_type("string"))))
-    with pytest.raises(TargetSchemaError, match="_etl_load_id"):
+    with pytest.raises(SpecificationError, match="_etl_load_id"):
         case.begin(a_load(), schema=schema, load_columns=True)
 
 
@@ -587,7 +588,7 @@ def test_a_table_of_nothing_but_its_key_can_be_merged(case: Case) -> None:
 def test_merge_needs_a_key_that_the_load_has(case: Case) -> None:
     with pytest.raises(SpecificationError, match="key"):
         case.begin(a_load(), key=())
-    with pytest.raises(TargetSchemaError, match="nope"):
+    with pytest.raises(SpecificationError, match="nope"):
         case.begin(a_load(), key=("nope",))
 
 
@@ -599,8 +600,7 @@ def test_the_ledger_lists_all_loads_oldest_first(case: Case) -> None:
     assert case.place.open().ledger() == []
     case.load(a_load("b" * 32), [(1, "one")])
     case.load(a_load("a" * 32), [(2, "two"), (3, "three")])
-    target = case.place.open()
-    entries = target.ledger()
+    entries = case.place.open().ledger()
     assert [entry.load_id[0] for entry in entries] == ["b", "a"]
     last = entries[-1]
     assert (last.pipeline, last.window, last.mode) == ("orders", "2026-11-01", case.mode)
@@ -609,7 +609,7 @@ def test_the_ledger_lists_all_loads_oldest_first(case: Case) -> None:
     assert (last.rows_quarantined, last.rows_filtered, last.rows_deduplicated) == (2, 1, 0)
     assert (last.quarantine, last.quarantine_checksum) == ("/q/1", "c0ffee")
     assert last.positions == {"inputs": [{"name": "a.csv"}]}
-    assert last.target == target.name
+    assert "orders" in last.target
     assert datetime.fromisoformat(last.published_at).tzinfo is not None
 
 

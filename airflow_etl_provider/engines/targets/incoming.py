@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
-from airflow_etl_provider.exceptions import TargetDataError, TargetSchemaError
+from airflow_etl_provider.exceptions import SpecificationError, TargetDataError, TargetSchemaError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,13 +24,13 @@ LOADED_AT = "_etl_loaded_at"
 def with_load_columns(schema: Schema, write: WriteSpec) -> Schema:
     """The columns of the table: those of the load, and the two that mark it where asked for.
 
-    :raises TargetSchemaError: the load has a column of that name.
+    :raises SpecificationError: the load has a column of that name.
     """
     if not write.load_columns:
         return schema
     taken = {field.name.lower() for field in schema} & {LOAD_ID, LOADED_AT}
     if taken:
-        raise TargetSchemaError(
+        raise SpecificationError(
             f"The load has a column {min(taken)!r}, which `load_columns: true` adds itself.",
             hint="Map that column to another name.",
         )

@@ -99,6 +99,10 @@ def parse_target(text: str, *, table: str | None) -> tuple[TargetSpec, Connectio
     at = _at(text, base=None, allow_password=True)
     if at.connection is not None:
         connection = at.connection
+        if table is None:
+            raise SpecificationError(
+                "A PostgreSQL target needs a table.", hint="Name it with --table."
+            )
 
         def find(name: str) -> Connection:
             if name != connection.name:

@@ -134,6 +134,8 @@ class WholeFileTarget(ABC):
         """Write the proof that lies beside the file, once that has its name; most need none."""
 
     def _check(self, schema: Schema, write: WriteSpec) -> None:
+        if not len(schema):
+            raise SpecificationError("The load has no columns.")
         if write.mode != "replace":
             raise SpecificationError(
                 f"A {self.kind} file can only be replaced as a whole; mode {write.mode!r} is not "

@@ -98,8 +98,8 @@ def _connect(path: Path, *, wait_seconds: float) -> duckdb.DuckDBPyConnection:
                 raise _error_of(error, path) from error
             if time.monotonic() >= deadline:
                 raise TargetUnavailableError(
-                    f"{path} has been open in another process ({holder}) for {wait_seconds:.0f} s; "
-                    "a DuckDB file has one writer at a time.",
+                    f"{path} is open in {holder}, not closed within {wait_seconds:.0f} s; a "
+                    "DuckDB file has one writer at a time.",
                     hint="Close what holds the file (a shell, a notebook, another load), then run "
                     "again.",
                 ) from error
@@ -123,13 +123,13 @@ def _connect_once(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _holder(error: duckdb.Error) -> str | None:
-    """Who has the file, when that is what is wrong."""
+    """Who has the file open, when that is what is wrong."""
     text = str(error)
     if "Could not set lock" in text:
         process = re.search(r"PID (\d+)", text)
-        return f"process {process[1]}" if process else "unknown"
+        return f"process {process[1]}" if process else "another process"
     if "Unique file handle conflict" in text or "different configuration" in text:
-        return "this one, by another connection"
+        return "this process, with other settings"
     return None
 
 
@@ -162,29 +162,46 @@ def _error_of(error: duckdb.Error, path: Path) -> EtlError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     ending = "Nothing was published."
     if _quotes_values(error):
-        told = re.sub(r"'[^']*'|\"[^\"]*\"", "...", first)
         return TargetDataError(
-            f"{path} refused the rows: {told} {ending}",
+            f"{path} refused the rows: {_refusal(error)}. {ending}",
             hint="Add a rule for that column, so that such rows are quarantined.",
         )
     lowered = first.lower()
+    if any(word in lowered for word in ("no space", "disk full", "file too large", "quota")):
+        return TargetError(f"The disk that holds {path} is full. {ending}", hint="Free space.")
     if isinstance(error, duckdb.TransactionException):
         return TargetUnavailableError(
             f"Another transaction of this process changed {path} at the same time. {ending}",
             hint="Run again.",
         )
     if isinstance(error, duckdb.IOException | duckdb.FatalException):
-        if any(word in lowered for word in ("no space", "disk full", "file too large", "quota")):
-            return TargetError(f"The disk that holds {path} is full. {ending}", hint="Free space.")
         if "permission denied" in lowered or "read-only" in lowered:
             return TargetPermissionError(
                 f"{path} can't be written. {ending}", hint="Give this user the right to write it."
             )
         if "not a valid duckdb database file" in lowered:
             return TargetError(f"{path} is there, but is no DuckDB file. {ending}")
-        return TargetError(f"{path} failed: {first} {ending}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetError(f"{path} needs more memory than {MEMORY}. {ending}")
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return TargetSchemaError(f"The table in {path} does not fit the load: {first} {ending}")
     return TargetError(f"{path} failed: {first} {ending}")
+
+
+def _refusal(error: duckdb.Error) -> str:
+    """What was wrong with a row, in words of our own: DuckDB's repeat the row's values."""
+    import duckdb
+
+    text = str(error)
+    if column := re.search(r"NOT NULL constraint failed: (.+)", text):
+        return f"NULL in {column[1]}, which is NOT NULL"
+    for words, told in (
+        ("check constraint", "a CHECK constraint does not hold"),
+        ("foreign key", "a FOREIGN KEY constraint does not hold"),
+        ("duplicate key", "a PRIMARY KEY or UNIQUE constraint does not hold"),
+    ):
+        if words in text.lower():
+            return told
+    if isinstance(error, duckdb.ConstraintException):
+        return "a constraint does not hold"
+    return "a value does not fit the type of its column"

@@ -116,6 +116,8 @@ class DuckDbTarget:
 
 
 def _check_mode(schema: Schema, write: WriteSpec) -> None:
+    if not len(schema):
+        raise SpecificationError("The load has no columns.")
     if write.mode not in ("append", "replace", "merge"):
         raise NotSupportedYetError(
             f"Mode {write.mode!r} is not supported yet by a DuckDB file; append, replace and merge "
@@ -126,7 +128,7 @@ def _check_mode(schema: Schema, write: WriteSpec) -> None:
     used = [*write.key, *([write.latest_by] if write.latest_by else [])]
     for name in used if write.mode == "merge" else []:
         if name not in schema:
-            raise TargetSchemaError(
+            raise SpecificationError(
                 f"The load has no column {name!r}, which is a key or `latest_by` of the target.",
                 hint=f"It has: {', '.join(schema.names)}.",
             )

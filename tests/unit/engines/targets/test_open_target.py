@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_etl_provider.contracts.connection import Connection
+from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.engines.targets import open_target, parse_target
+from airflow_etl_provider.engines.targets.csv_file import CsvFileTarget
+from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
+from airflow_etl_provider.engines.targets.postgres import PostgresTarget
+from airflow_etl_provider.exceptions import (
+    ConnectionNotFoundError,
+    NotSupportedYetError,
+    SpecificationError,
+)
+
+
+def open_spec(
+    *, base: Path | None = None, connection: Connection | None = None, **spec: Any
+) -> Any:
+    def find(name: str) -> Connection:
+        assert connection is not None
+        return connection
+
+    if connection is not None:
+        spec["connection"] = connection.name
+    return open_target(TargetSpec(**spec), connections=find, base=base, pipeline="my_pipeline")
+
+
+@pytest.mark.parametrize(
+    ("location", "kind", "path"),
+    [
+        ("out/x.parquet", ParquetFileTarget, "/base/out/x.parquet"),
+        ("/abs/X.CSV", CsvFileTarget, "/abs/X.CSV"),
+        ("file:///abs/a%20b.csv", CsvFileTarget, "/abs/a b.csv"),
+        ("duckdb:///w.db", DuckDbTarget, "/base/w.db"),
+        ("duckdb:////abs/w.db", DuckDbTarget, "/abs/w.db"),
+        ("w.duckdb", DuckDbTarget, "/base/w.duckdb"),
+    ],
+)
+def test_a_location_says_the_kind_and_the_place(location: str, kind: type, path: str) -> None:
+    target = open_spec(location=location, base=Path("/base"))
+    assert isinstance(target, kind)
+    assert target.path == Path(path)
+
+
+def test_the_pipeline_names_a_table_that_is_not_named() -> None:
+    assert open_spec(location="duckdb:////abs/w.db").name.endswith("#my_pipeline")
+    assert open_spec(location="duckdb:////abs/w.db", table="s.t").name.endswith("#s.t")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"host": "/d/w.db"}, {"schema": "/d/w.db"}, {"extra": {"path": "/d/w.db"}}],
+)
+def test_a_duckdb_connection_names_its_file_in_one_of_three_places(where: dict[str, Any]) -> None:
+    target = open_spec(connection=Connection("warehouse", "duckdb", **where), table="t")
+    assert target.path == Path("/d/w.db")
+
+
+def test_a_file_connection_is_a_folder() -> None:
+    shop = Connection("shop", "fs", extra={"path": "/shop"})
+    assert open_spec(connection=shop, location="o.csv").path == Path("/shop/o.csv")
+    with pytest.raises(SpecificationError, match="needs a location"):
+        open_spec(connection=shop, table="orders")
+
+
+def test_a_postgres_connection_is_opened_without_a_query() -> None:
+    warehouse = Connection("warehouse", "postgres", host="nowhere.invalid", schema="db")
+    assert isinstance(open_spec(connection=warehouse, table="sales.orders"), PostgresTarget)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, "needs `location`"),
+        ({"location": "x.xlsx"}, "what kind of target"),
+        ({"location": "mysql://host/db"}, "mysql://"),
+        ({"location": "duckdb://x.db"}, "duckdb:///relative.db"),
+        ({"location": "duckdb:///:memory:"}, "duckdb:///relative.db"),
+        ({"location": "x.csv", "table": "t"}, "has no table"),
+        ({"location": "postgresql://me:secret@host/db"}, "holds a password"),
+        ({"connection": Connection("c", "mysql"), "table": "t"}, "'mysql'.*Supported are"),
+        ({"connection": Connection("c", "duckdb"), "table": "t"}, "names no file"),
+        ({"connection": Connection("c", "duckdb", host="x"), "location": "y"}, "takes no location"),
+    ],
+)
+def test_what_is_not_supported_is_told_with_what_is(spec: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecificationError, match=told) as caught:
+        open_spec(**spec)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_store_is_not_supported_yet() -> None:
+    with pytest.raises(NotSupportedYetError, match="s3://"):
+        open_spec(location="s3://bucket/x.parquet")
+
+
+def test_the_command_line_keeps_a_password_out_of_the_specification() -> None:
+    spec, connections = parse_target(
+        "postgresql://me:s%40crt@host:1234/db?sslmode=require", table="t"
+    )
+    assert spec.connection is not None
+    found = connections(spec.connection)
+    assert (found.login, found.password, found.host, found.port) == ("me", "s@crt", "host", 1234)
+    assert (found.schema, found.extra) == ("db", {"sslmode": "require"})
+    assert "crt" not in f"{spec!r}{found!r}{spec.model_dump_json()}"
+    with pytest.raises(ConnectionNotFoundError):
+        connections("another")
+
+
+def test_a_url_of_sqlalchemy_is_understood() -> None:
+    spec, connections = parse_target("postgresql+psycopg2://me@host/db", table="t")
+    assert connections(spec.connection or "").host == "host"
+
+
+def test_files_are_replaced_and_tables_appended_to_by_default() -> None:
+    assert parse_target("x.csv", table=None)[0].mode == "replace"
+    assert parse_target("x.parquet", table=None)[0].mode == "replace"
+    assert parse_target("duckdb:///x.db", table="t")[0].mode == "append"
+    assert parse_target("postgresql://host/db", table="t")[0].mode == "append"
+    with pytest.raises(SpecificationError, match="--table"):
+        parse_target("x.csv", table="t")
+    with pytest.raises(SpecificationError, match="--table"):
+        parse_target("postgresql://host/db", table=None)
