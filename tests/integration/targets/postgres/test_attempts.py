@@ -14,6 +14,7 @@ import pytest
 from airflow_etl_provider.engines.targets.base import WriteSpec
 from airflow_etl_provider.exceptions import (
     CancelledError,
+    EtlError,
     FencedError,
     TargetError,
     TargetUnavailableError,
@@ -135,7 +136,7 @@ def test_different_loads_create_one_table_together(warehouse) -> None:
     def run(number: int) -> None:
         try:
             warehouse.run("t", ROWS, schema=schema, load=warehouse.load_id(f"load {number}"))
-        except BaseException as error:
+        except EtlError as error:
             failures.append(error)
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(6)]
@@ -229,7 +230,7 @@ def test_abort_from_another_thread_stops_a_running_copy(warehouse) -> None:
     def write() -> None:
         try:
             session.write(pa.RecordBatchReader.from_batches(schema, endless()))
-        except BaseException as error:
+        except EtlError as error:
             ends.append(error)
 
     writer = threading.Thread(target=write)
@@ -254,7 +255,7 @@ def test_abort_from_another_thread_stops_a_publish_that_waits_for_a_lock(warehou
     def publish() -> None:
         try:
             session.publish(warehouse.publication(3))
-        except BaseException as error:
+        except EtlError as error:
             ends.append(error)
 
     publisher = threading.Thread(target=publish)
@@ -272,7 +273,8 @@ def test_a_lost_connection_is_an_error_of_ours_and_the_rerun_is_clean(warehouse)
     with begin(warehouse) as session:
         warehouse.write_all(session, ROWS)
         warehouse.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'etl %'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'etl %'"
         )
         with pytest.raises(TargetUnavailableError, match="connection"):
             session.publish(warehouse.publication(3))

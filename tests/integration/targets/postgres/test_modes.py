@@ -126,7 +126,8 @@ def test_merge_inserts_and_updates_by_key(warehouse, existing: bool) -> None:
 def test_a_created_merge_target_gets_its_key_as_primary_key(warehouse) -> None:
     warehouse.run("t", OLD.slice(0, 2), mode="merge", key=("name", "id"))
     assert warehouse.sql(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'p'"
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = 't'::regclass AND contype = 'p'"
     ) == [("PRIMARY KEY (name, id)",)]
 
 
@@ -293,7 +294,8 @@ def test_replace_load_without_load_columns_is_refused(warehouse) -> None:
 @pytest.mark.parametrize("mode", ["append", "replace", "merge"])
 def test_partitioned_tables_take_rows_into_their_partitions(warehouse, mode: str) -> None:
     warehouse.sql(
-        "CREATE TABLE t (id bigint PRIMARY KEY, name text, at timestamptz) PARTITION BY RANGE (id); "
+        "CREATE TABLE t (id bigint PRIMARY KEY, name text, at timestamptz) "
+        "PARTITION BY RANGE (id); "
         "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (3); "
         "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (3) TO (9)"
     )
@@ -360,7 +362,8 @@ def test_a_load_without_the_right_to_temporary_tables_stages_in_the_schema(wareh
         own.run("s.t", NEW, mode="merge", key=("id",), load=own.load_id("b"))
         assert own.sql("SELECT count(*) FROM s.t") == [(4,)]
         assert own.sql(
-            "SELECT relname FROM pg_class WHERE relnamespace = 's'::regnamespace AND relkind = 'r' ORDER BY 1"
+            "SELECT relname FROM pg_class "
+            "WHERE relnamespace = 's'::regnamespace AND relkind = 'r' ORDER BY 1"
         ) == [("_etl_loads",), ("t",)]
     finally:
         warehouse.sql("DROP OWNED BY loader; DROP ROLE loader")
