@@ -61,10 +61,11 @@ class Example:
 EXAMPLES = (
     Example("orders: a dirty shop export", ("orders",)),
     Example("mapped_files: four stores, one task each", ("mapped_files",)),
-    Example("flights: 1 January 2013, by data interval", ("flights", "2013-01-01")),
+    # The run of a day takes the interval that ends as the day begins.
+    Example("flights: 1 January 2013, its data interval", ("flights", "2013-01-02")),
     Example(
-        "flights: the whole year, by merge",
-        ("flights", "2013-01-02", "--conf", '{"start": "2013-01-01", "end": "2014-01-01"}'),
+        "flights: the whole year, by a start and an end",
+        ("flights", "2014-01-01", "--conf", '{"start": "2013-01-01", "end": "2014-01-02"}'),
     ),
 )
 
@@ -148,9 +149,8 @@ def step(title: str, arguments: list[str], environment: dict[str, str]) -> bool:
 def summarise() -> None:
     """Print what the ledgers in the target hold, and the first rejected rows of each load."""
     say(f"\nLoaded into {shown(WAREHOUSE)}, as its ledger says:\n")
-    say(
-        f"  {'pipeline':<19}{'table':<12}{'read':>9}{'loaded':>9}{'quarantined':>13}{'filtered':>10}"
-    )
+    names = ("pipeline", "table", "read", "loaded", "quarantined", "filtered")
+    say("  {:<19}{:<12}{:>9}{:>9}{:>13}{:>10}".format(*names))
     entries = [(table, entry) for table in TABLES for entry in ledger_of(table)]
     for table, entry in entries:
         say(

@@ -72,4 +72,5 @@ def _accounts(report: RunReport) -> str:
     parts += [f"{count:,} {word}" for count, word in optional if count]
     if report.status == "failed":
         return f"{report.rows_read:,} rows read before it stopped"
-    return f"{report.rows_read:,} rows read = " + " + ".join(parts)
+    when = "then: " if report.status == "already_loaded" else ""
+    return f"{when}{report.rows_read:,} rows read = " + " + ".join(parts)
