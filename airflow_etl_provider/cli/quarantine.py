@@ -34,7 +34,9 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         raise QuarantineError(
             f"There is no folder {args.location}.", hint="Name a quarantine, or a folder above one."
         )
-    found = list_quarantines(args.location)
+    # Targets keep theirs beside them: NAME.quarantine.
+    homes = [args.location, *sorted(Path(args.location).glob("*.quarantine"))]
+    found = [manifest for home in homes for manifest in list_quarantines(home)]
     if console.json_wanted:
         console.result([asdict(manifest) for manifest in found])
         return DONE

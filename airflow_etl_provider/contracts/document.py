@@ -185,7 +185,8 @@ class _Reading:
             return _whole(text)
         if kind == "null":
             if not text:
-                self._refuse(path, "has no value; write one, or null, or remove the key")
+                message = "has no value; write one, or null, or remove the key"
+                self.problems.append(Problem(path, message, at_key=True))
             return None
         if kind == "bool":
             return text.lower() == "true"

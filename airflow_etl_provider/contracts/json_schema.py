@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.pipeline import Pipeline
+from airflow_etl_provider.contracts.source_spec import DELIMITED_ONLY
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,6 +30,10 @@ def pipeline_schema() -> Schema:
         parts["SourceSpec"]["properties"]["format"]
     )
     parts["SourceSpec"]["required"] = ["location"]
+    parts["SourceSpec"]["allOf"] = [
+        _if_then({"format": {"enum": ["jsonl", "parquet"]}}, _absent(*DELIMITED_ONLY)),
+        _if_then({"format": {"const": "parquet"}}, _absent("encoding")),
+    ]
     parts["Incremental"]["required"] = ["by", "column"]
     parts["TargetSpec"]["allOf"] = [
         {"anyOf": [_given("location"), _given("connection", "table")]},
@@ -88,6 +93,11 @@ def _given(*keys: str, **values: Schema) -> Schema:
         "required": list(keys),
         "properties": {key: values.get(key, _GIVEN) for key in keys},
     }
+
+
+def _absent(*keys: str) -> Schema:
+    """Tell that keys do not stand there, or hold nothing."""
+    return {"properties": {key: {"enum": [None, {}]} for key in keys}}
 
 
 def _if_then(properties: Schema, then: Schema) -> Schema:

@@ -134,8 +134,8 @@ class ColumnMapping(Spec):
     ] = None
     on_failure: Annotated[
         OnFailure,
-        BeforeValidator(_read_on_failure),
         Words(("reject", "null", "default")),
+        BeforeValidator(_read_on_failure),
         Field(
             description="What becomes of a value that does not convert: reject (the record), null "
             "or default."

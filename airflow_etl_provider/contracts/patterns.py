@@ -83,6 +83,7 @@ _BROKEN = (
     "unterminated",
     "nothing to repeat",
     "multiple repeat",
+    "min repeat greater",
     "bad character range",
 )
 

@@ -217,7 +217,7 @@ class Pipeline(Spec):
         Field(description="Its name: part of the identity of every load."),
     ]
     source: Annotated[SourceSpec, Field(description="Where the data comes from.")]
-    target: Annotated[TargetSpec, Field(description="Where the data goes.")]
+    target: Annotated[TargetSpec, Field(description="Where the data goes, and how.")]
     mapping: Annotated[
         Annotated[MappingContract, Tag("<contract>")] | Annotated[_MappingName, Tag("<name>")],
         Discriminator(_branch),

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from airflow_etl_provider.contracts.problem import NotYetError, found
 from airflow_etl_provider.contracts.spec import Faults, Spec, Text, Words
 
-__all__ = ["Dialect", "Format", "Incremental", "SourceSpec"]
+__all__ = ["DELIMITED_ONLY", "Dialect", "Format", "Incremental", "SourceSpec"]
 
 Format = Literal["csv", "jsonl", "json", "parquet"]
 
@@ -96,7 +96,8 @@ class Incremental(Spec):
         ),
     ] = None
     lag: Annotated[
-        Text | None, Field(description="Not supported yet: goes with `by: column`.")
+        Annotated[Text, WithJsonSchema({"not": {}})] | None,
+        Field(description="Not supported yet: goes with `by: column`."),
     ] = None
 
     @model_validator(mode="after")
@@ -148,8 +149,8 @@ _NullValues = Annotated[
     ),
 ]
 
-_PLACES = ("location", "table", "query", "topic")
-_DELIMITED_ONLY = ("dialect", "header_rows", "null_values")
+DELIMITED_ONLY = ("dialect", "header_rows", "null_values")
+"""Keys that mean nothing for files that are no delimited text."""
 
 
 class SourceSpec(Spec):
@@ -212,7 +213,7 @@ class SourceSpec(Spec):
         if self.location is None:
             faults.add((), "needs `location`: a file, a pattern such as exports/*.csv, or a URL")
         if self.format in ("jsonl", "parquet"):
-            for key in _DELIMITED_ONLY:
+            for key in DELIMITED_ONLY:
                 if getattr(self, key) != SourceSpec.model_fields[key].default:
                     faults.add((key,), f"belongs to delimited text, and format is {self.format}")
         if self.format == "parquet" and self.encoding is not None:

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import math
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,8 +73,8 @@ class DuckDB:
 
 
 @pytest.fixture(scope="module", params=["duckdb"])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    yield {"duckdb": DuckDB}[request.param]()
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return {"duckdb": DuckDB}[request.param]()
 
 
 def given(value: Any, of: LogicalType) -> Any:
@@ -164,8 +163,10 @@ def test_the_table_never_calls_a_null_on_purpose_what_an_engine_would_reject(
 
 
 def test_the_table_has_every_conversion_but_sql_which_needs_a_schema() -> None:
-    words = {spec if isinstance(spec, str) else next(iter(spec)) for spec in
-             (group["convert"] for group in TABLE)}
+    words = {
+        spec if isinstance(spec, str) else next(iter(spec))
+        for spec in (group["convert"] for group in TABLE)
+    }
     assert words == set(CONVERSIONS) - {"sql"}
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import core_schema
 
-from airflow_etl_provider.contracts.problem import found
+from airflow_etl_provider.contracts.problem import NotYetError, found
 from airflow_etl_provider.contracts.spec import Spec
 from airflow_etl_provider.contracts.types import Kind, LogicalType
-from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "BOOL",
@@ -35,9 +38,7 @@ INT64 = LogicalType("int64")
 FLOAT64 = LogicalType("float64")
 BOOL = LogicalType("bool")
 
-NUMBERS: frozenset[Kind] = frozenset(
-    ("int16", "int32", "int64", "float32", "float64", "decimal")
-)
+NUMBERS: frozenset[Kind] = frozenset(("int16", "int32", "int64", "float32", "float64", "decimal"))
 SCALARS: frozenset[Kind] = NUMBERS | frozenset(
     ("bool", "string", "date", "time", "timestamp", "timestamptz", "duration", "uuid", "json")
 )
@@ -51,7 +52,7 @@ def _read_constant(value: object) -> str | int | float | bool | Decimal | None:
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, Decimal | float):
-        if value - value != 0:
+        if not math.isfinite(value):
             raise ValueError("is infinite or no number")
         return value
     if hasattr(value, "isoformat"):
@@ -72,16 +73,15 @@ def _read_texts(value: object) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str):
             quotes = "; write it in quotes" if isinstance(item, bool | int | float) else ""
-            raise ValueError(f"found {found(item)}; expected text{quotes}")
+            # Pydantic collects ValueErrors alone.
+            raise ValueError(f"found {found(item)}; expected text{quotes}")  # noqa: TRY004
     return tuple(items)
 
 
 Texts = Annotated[
     tuple[str, ...],
     BeforeValidator(_read_texts),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """Texts in order; one may be written without a list."""
 
@@ -96,7 +96,7 @@ def _read_number(value: object) -> Decimal:
         except ArithmeticError:
             raise ValueError(f"found {found(value)}; expected a number") from None
     else:
-        raise ValueError(f"found {found(value)}; expected a number")
+        raise ValueError(f"found {found(value)}; expected a number")  # noqa: TRY004 - see above
     if not number.is_finite():
         raise ValueError("is infinite or no number")
     return number
@@ -178,9 +178,7 @@ class Conversion(Spec):
             )
         for given in inputs:
             if self.takes is not None and given.kind not in self.takes:
-                raise SpecificationError(
-                    f"{self.name} takes {self.types_in_words()}, not {given}."
-                )
+                raise SpecificationError(f"{self.name} takes {self.types_in_words()}, not {given}.")
 
     def makes(self, inputs: tuple[LogicalType, ...], target: LogicalType) -> LogicalType:
         """Answer `output_type` for inputs that were checked."""
@@ -216,8 +214,9 @@ class Conversion(Spec):
         }
         if not values:
             return self.name
-        if list(values) == [self.primary] and not isinstance(values[self.primary], dict):
-            return {self.name: values[self.primary]}
+        ((key, value), *others) = values.items()
+        if key == self.primary and not others and not isinstance(value, dict):
+            return {self.name: value}
         return {self.name: values}
 
     @classmethod
@@ -250,9 +249,6 @@ def _read(value: object) -> Conversion:
     try:
         return read_conversion(value)
     except SpecificationError as error:
-        from airflow_etl_provider.contracts.problem import NotYetError
-        from airflow_etl_provider.exceptions import NotSupportedYetError
-
         kind = NotYetError if isinstance(error, NotSupportedYetError) else ValueError
         raise kind(str(error).rstrip(".")) from error
 
@@ -266,7 +262,7 @@ def _plain(value: object) -> object:
     if isinstance(value, LogicalType):
         return str(value)
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and abs(value) < 10**15 else str(value)
+        return str(value)
     if isinstance(value, tuple):
         return value[0] if len(value) == 1 else list(value)
     return value

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_etl_provider.contracts.conversions.base import NUMBERS
-from airflow_etl_provider.contracts.types import Kind, LogicalType
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.types import Kind, LogicalType
 
 __all__ = ["cast_refusal", "holds"]
 
@@ -14,7 +18,7 @@ _TO_TEXT: frozenset[Kind] = _FROM_TEXT | frozenset(("duration",))
 
 _INSTEAD: dict[tuple[Kind, Kind], str] = {
     ("timestamp", "timestamptz"): "whose local time it is is not known: use to_timezone",
-    ("date", "timestamptz"): "whose midnight it is is not known: cast to timestamp, then to_timezone",
+    ("date", "timestamptz"): "whose midnight is not known: use cast to timestamp, then to_timezone",
     ("timestamptz", "timestamp"): "the time zone it is wanted in is not known: use to_timezone",
     ("timestamptz", "date"): "the time zone it is wanted in is not known: use to_timezone first",
     ("timestamp", "time"): "it would lose the date: use format_date and parse_time",
@@ -28,9 +32,7 @@ _INSTEAD: dict[tuple[Kind, Kind], str] = {
 def holds(target: LogicalType, given: LogicalType) -> bool:
     """Whether every value of `given` is one of `target` as it stands."""
     if target.kind == given.kind == "string":
-        return target.length is None or (
-            given.length is not None and given.length <= target.length
-        )
+        return target.length is None or (given.length is not None and given.length <= target.length)
     return target == given
 
 

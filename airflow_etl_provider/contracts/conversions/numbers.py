@@ -134,7 +134,9 @@ class ParseFloat(_ParseNumber):
 
     name: ClassVar[str] = "parse_float"
     primary: ClassVar[str | None] = "decimal"
-    example: ClassVar[Example] = Example("parse_float", ("string",), ("-1.5e3",), "float64", -1500.0)
+    example: ClassVar[Example] = Example(
+        "parse_float", ("string",), ("-1.5e3",), "float64", -1500.0
+    )
 
     decimal: str = Field(default=".", min_length=1, max_length=1)
     thousands: str | None = Field(default=None, min_length=1, max_length=1)
@@ -176,12 +178,13 @@ class ParseBool(_ParseNumber):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         true, false = (
-            {word.strip().lower() for word in words} for words in (self.true_words, self.false_words)
+            {word.strip().lower() for word in words}
+            for words in (self.true_words, self.false_words)
         )
         if not true or not false:
             raise ValueError("needs at least one word for true and one for false")
         if both := true & false:
-            raise ValueError(f"has {sorted(both)[0]!r} among the words for true and for false")
+            raise ValueError(f"has {min(both)!r} among the words for true and for false")
         return self
 
     def makes(self, inputs: tuple[LogicalType, ...], target: LogicalType) -> LogicalType:

@@ -27,9 +27,9 @@ _TEXT: frozenset[Kind] = frozenset(("string",))
 class Hash(Conversion):
     """Give the hash of the value's text (UTF-8) as hexadecimal digits.
 
-    Of several inputs each text is written as its length in characters, a colon and itself, one after
-    the other, before hashing, so that ("a", "bc") and ("ab", "c") differ. A hash hides nothing that
-    can be guessed: phone numbers and names can be found by trying.
+    Of several inputs each text is written as its length in characters, a colon and itself, one
+    after the other, before hashing, so that ("a", "bc") and ("ab", "c") differ. A hash hides nothing
+    that can be guessed: phone numbers and names can be found by trying.
     """
 
     name: ClassVar[str] = "hash"
@@ -51,7 +51,7 @@ class Hash(Conversion):
     def _no_salt(cls, values: Any) -> Any:
         if isinstance(values, dict) and {"salt", "key"} & set(values):
             raise NotYetError(
-                "keyed hashing is not supported yet; a salt or key must never be written in a contract"
+                "keyed hashing is not supported yet; a salt or key must never stand in a contract"
             )
         return values
 
@@ -207,7 +207,7 @@ class ArraySplit(Conversion):
 
 
 class ArrayJoin(Conversion):
-    """Join the elements of an array of texts or numbers into one text; NULL elements are left out."""
+    """Join the elements of an array of texts or numbers; NULL elements are left out."""
 
     name: ClassVar[str] = "array_join"
     primary: ClassVar[str | None] = "separator"

@@ -177,6 +177,12 @@ class Substring(_OfText):
         return self.start or 1
 
 
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise ValueError("is 0; the first part is 1, the last -1")
+    return value
+
+
 class SplitPart(_OfText):
     """Take one part between separators: the first is 1, the last -1.
 
@@ -189,7 +195,7 @@ class SplitPart(_OfText):
     )
 
     separator: str = Field(min_length=1)
-    part: Annotated[int, AfterValidator(lambda v: _not_zero(v))] = Field(ge=-10_000, le=10_000)
+    part: Annotated[int, AfterValidator(_not_zero)] = Field(ge=-10_000, le=10_000)
     otherwise: Literal["reject", "null"] = "reject"
 
     @property
@@ -254,7 +260,11 @@ class Template(Conversion):
     max_inputs: ClassVar[int | None] = None
     takes: ClassVar[frozenset[Kind] | None] = SCALARS
     example: ClassVar[Example] = Example(
-        {"template": "{1}, {0}"}, ("string", "string"), ("Ada", "Lovelace"), "string", "Lovelace, Ada"
+        {"template": "{1}, {0}"},
+        ("string", "string"),
+        ("Ada", "Lovelace"),
+        "string",
+        "Lovelace, Ada",
     )
 
     template: Annotated[str, AfterValidator(_read_template)]
@@ -296,9 +306,3 @@ class Length(Conversion):
 
 def _positions(numbers: set[int]) -> str:
     return ", ".join(f"{{{number}}}" for number in sorted(numbers)) or "none"
-
-
-def _not_zero(value: int) -> int:
-    if value == 0:
-        raise ValueError("is 0; the first part is 1, the last -1")
-    return value

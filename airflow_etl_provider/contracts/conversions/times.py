@@ -178,8 +178,8 @@ class ParseTimestamp(Conversion):
         offsets = {"z" in directives(format) for format in self.formats}
         if offsets == {True, False}:
             raise SpecificationError(
-                "parse_timestamp has formats with and without an offset (%z); add the timezone that "
-                "is meant where there is none."
+                "parse_timestamp has formats with and without an offset (%z); add the timezone "
+                "that is meant where there is none."
             )
         if offsets:
             has_offset = offsets == {True}
@@ -247,7 +247,8 @@ class ParseDuration(Conversion):
     )
 
     unit: (
-        Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"] | None
+        Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
+        | None
     ) = None
 
     @property
@@ -272,7 +273,11 @@ class FromEpoch(Conversion):
     primary: ClassVar[str | None] = "unit"
     takes: ClassVar[frozenset[Kind] | None] = NUMBERS
     example: ClassVar[Example] = Example(
-        {"from_epoch": "ms"}, ("int64",), (1735689600000,), "timestamptz", "2025-01-01T00:00:00+00:00"
+        {"from_epoch": "ms"},
+        ("int64",),
+        (1735689600000,),
+        "timestamptz",
+        "2025-01-01T00:00:00+00:00",
     )
 
     unit: Literal["s", "ms", "us", "ns"] = "s"
@@ -320,7 +325,7 @@ class ToTimezone(Conversion):
 
 
 class _OfLocalTime(Conversion):
-    """Takes what a clock and a calendar show, never an instant, whose date depends on the zone."""
+    """Takes what a clock and a calendar show; the date of an instant depends on the zone."""
 
     takes: ClassVar[frozenset[Kind] | None] = _CLOCK_AND_CALENDAR
 
@@ -333,7 +338,7 @@ class _OfLocalTime(Conversion):
 
 
 class DateTrunc(_OfLocalTime):
-    """Go back to the start of the year, quarter, month, week (Monday), day, hour, minute or second."""
+    """Go back to the start of the year, quarter, month, week (Monday), day, hour, ..."""
 
     name: ClassVar[str] = "date_trunc"
     primary: ClassVar[str | None] = "unit"
@@ -348,7 +353,7 @@ class DateTrunc(_OfLocalTime):
 
 
 class DatePart(_OfLocalTime):
-    """Take a part as a number; week and isoyear by ISO 8601, isodow 1 is Monday, second is whole."""
+    """Take a part as a number; week and isoyear by ISO 8601, isodow 1 is Monday."""
 
     name: ClassVar[str] = "date_part"
     primary: ClassVar[str | None] = "part"
@@ -358,7 +363,17 @@ class DatePart(_OfLocalTime):
     )
 
     part: Literal[
-        "year", "isoyear", "quarter", "month", "week", "day", "doy", "isodow", "hour", "minute", "second"
+        "year",
+        "isoyear",
+        "quarter",
+        "month",
+        "week",
+        "day",
+        "doy",
+        "isodow",
+        "hour",
+        "minute",
+        "second",
     ]
 
     def makes(self, inputs: tuple[LogicalType, ...], target: LogicalType) -> LogicalType:

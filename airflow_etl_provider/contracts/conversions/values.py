@@ -94,6 +94,12 @@ class ConstantValue(Conversion):
         return target
 
 
+def _some(value: object) -> object:
+    if value is None or isinstance(value, dict | list | tuple):
+        raise ValueError(f"found {found(value)}; expected text, a number, true or false")
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
 class Default(Conversion):
     """Put a value where there is NULL."""
 
@@ -102,7 +108,7 @@ class Default(Conversion):
     handles_null: ClassVar[bool] = True
     example: ClassVar[Example] = Example({"default": 0}, ("int64",), (None,), "int64", 0)
 
-    value: Annotated[str | int | float | bool | Decimal, BeforeValidator(lambda v: _some(v))]
+    value: Annotated[str | int | float | bool | Decimal, BeforeValidator(_some)]
 
     def makes(self, inputs: tuple[LogicalType, ...], target: LogicalType) -> LogicalType:
         return inputs[0]
@@ -178,10 +184,13 @@ class NullIf(Conversion):
 
 def _read_values(value: object) -> dict[str | int | bool, object]:
     if not isinstance(value, dict) or not value:
+        # Pydantic collects ValueErrors alone.
         raise ValueError(f"found {found(value)}; expected values, each with what it becomes")
     for key, result in value.items():
         if not isinstance(key, str | int):
-            raise ValueError(f"maps {found(key)}; expected text, a whole number, true or false")
+            raise ValueError(  # noqa: TRY004 - see above
+                f"maps {found(key)}; expected text, a whole number, true or false"
+            )
         if result is None:
             raise ValueError(f"maps {found(key)} to null; use `nullif` before map_values for that")
         if not isinstance(result, str | int | float | bool | Decimal):
@@ -214,7 +223,8 @@ class MapValues(Conversion):
         dict[str | int | bool, str | int | float | bool | Decimal], BeforeValidator(_read_values)
     ]
     otherwise: Annotated[
-        Literal["reject", "keep", "null"] | dict[Literal["value"], str | int | float | bool | Decimal],
+        Literal["reject", "keep", "null"]
+        | dict[Literal["value"], str | int | float | bool | Decimal],
         BeforeValidator(lambda v: "null" if v is None else v),
     ] = "reject"
     ignore_case: bool = False
@@ -255,9 +265,7 @@ class Sql(Conversion):
     min_inputs: ClassVar[int] = 0
     max_inputs: ClassVar[int | None] = None
     handles_null: ClassVar[bool] = True
-    example: ClassVar[Example] = Example(
-        {"sql": "value * 2"}, ("int64",), (21,), "int64", 42
-    )
+    example: ClassVar[Example] = Example({"sql": "value * 2"}, ("int64",), (21,), "int64", 42)
 
     sql: str = Field(min_length=1)
 
@@ -267,12 +275,6 @@ class Sql(Conversion):
 
     def makes(self, inputs: tuple[LogicalType, ...], target: LogicalType) -> LogicalType:
         return target
-
-
-def _some(value: object) -> object:
-    if value is None or isinstance(value, dict | list | tuple):
-        raise ValueError(f"found {found(value)}; expected text, a number, true or false")
-    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _kind_of(values: list[str | int | float | bool | Decimal]) -> LogicalType:
@@ -288,5 +290,3 @@ def _kind_of(values: list[str | int | float | bool | Decimal]) -> LogicalType:
     raise SpecificationError(
         "map_values gives values of several kinds; make all of them text, numbers or true/false."
     )
-
-

@@ -24,12 +24,14 @@ class Account:
     :param scanned: rows the engine should have seen: records minus those the reader rejected.
     :param balanced: False when the engine's reading lost or invented records; the run then starts
         again with `careful=True`, and a careful scan that does not balance fails the run.
+    :param notes: what people should know of this input, for the report (no values).
     """
 
     records: int
     scanned: int
     balanced: bool
     bytes_read: int
+    notes: tuple[str, ...] = ()
 
 
 class Scan(Protocol):
@@ -38,15 +40,27 @@ class Scan(Protocol):
     @property
     def input(self) -> InputIdentity: ...
 
+    @property
+    def careful(self) -> bool:
+        """Whether our own splitter reads, because it was told to or because the file needs it.
+
+        A `duckdb.Error` while the view of a scan that is not careful is read means the same as an
+        account that does not balance: read again with `careful=True`.
+        """
+
     def relation(self, connection: DuckDBPyConnection) -> str:
         """Make the input readable on `connection`; returns the (quoted) name of a view.
 
         The view has exactly the source's fields, in file order; `preserve_insertion_order` holds.
-        It may be read more than once (keys first, rows afterwards).
+        It may be read more than once (keys first, rows afterwards), but not
+        by two readers at a time. Every reading gives the same rows, whichever columns it takes.
         """
 
     def account(self, *, rows_seen: int) -> Account:
-        """The count, once the view was read to its end and gave `rows_seen` rows."""
+        """The count, once the view was read to its end and gave `rows_seen` rows.
+
+        :raises SourceError: the input changed while it was read.
+        """
 
     def rejects(self) -> Iterator[Reject]:
         """What the reader itself rejected, in file order; after `account`."""
@@ -79,6 +93,7 @@ class Source(Protocol):
     @property
     def suggested(self) -> Schema: ...
 
-    def scan(self, input: InputIdentity, *, careful: bool = False) -> Scan: ...
+    def scan(self, input: InputIdentity, *, careful: bool = False) -> Scan:
+        """Begin to read one of `inputs`; `careful` asks for our own splitter."""
 
     def close(self) -> None: ...

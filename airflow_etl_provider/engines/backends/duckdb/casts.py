@@ -1,8 +1,8 @@
 """The strict cast: a value becomes the other type if it is exactly one of its values, else NULL.
 
 DuckDB's own TRY_CAST rounds ('1.7' to 2), reads 1e3, 0x1F and 1_000 as integers, 2024/1/5 and
-`infinity` as dates, and drops offsets. Text that reads back as it was written (nearly all text does)
-is taken at the price of writing it; only the rest is matched against a pattern.
+`infinity` as dates, and drops offsets. Text that reads back as it was written (nearly all text
+does) is taken at the price of writing it; only the rest is matched against a pattern.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def _number_to_number(
         return result
     if given.is_integer and target.kind == "decimal":
         return result
-    exact = exp.EQ(this=try_cast(result, given), expression=atom(value))
+    exact: exp.Expression = exp.EQ(this=try_cast(result, given), expression=atom(value))
     if target.kind in _FLOATS:
         exact = exp.And(this=call("isfinite", result), expression=exact)
     return when(exact, result)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.conversions import Conversion
-from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = ["Inputs", "render_conversion", "renders"]
 

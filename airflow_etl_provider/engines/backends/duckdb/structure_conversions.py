@@ -88,7 +88,7 @@ def _uuid5(conversion: Uuid5, inputs: Inputs) -> exp.Expression:
 
 
 @renders(JsonParse)
-def _json_parse(conversion: JsonParse, inputs: Inputs) -> exp.Expression:
+def _json_parse(_: JsonParse, inputs: Inputs) -> exp.Expression:
     return strict_json(inputs.value)
 
 

@@ -44,7 +44,10 @@ BLANKS = (
 )
 """What Unicode calls white space, and the byte order mark."""
 
-_SPACE_RUN = r"[\s\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}\x0b]+"
+_SPACE_RUN = (
+    r"[\s\x0b\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+    r"\x{feff}]+"
+)
 
 
 def texts_of(inputs: Inputs) -> list[exp.Expression]:
@@ -67,25 +70,27 @@ def _trim(conversion: Trim, inputs: Inputs) -> exp.Expression:
 
 
 @renders(NormalizeSpace)
-def _normalize_space(conversion: NormalizeSpace, inputs: Inputs) -> exp.Expression:
+def _normalize_space(_: NormalizeSpace, inputs: Inputs) -> exp.Expression:
     single = call("regexp_replace", inputs.value, text(_SPACE_RUN), text(" "), text("g"))
     return call("trim", single, text(" "))
 
 
 @renders(Upper)
-def _upper(conversion: Upper, inputs: Inputs) -> exp.Expression:
+def _upper(_: Upper, inputs: Inputs) -> exp.Expression:
     return call("upper", inputs.value)
 
 
 @renders(Lower)
-def _lower(conversion: Lower, inputs: Inputs) -> exp.Expression:
+def _lower(_: Lower, inputs: Inputs) -> exp.Expression:
     return call("lower", inputs.value)
 
 
 @renders(Title)
-def _title(conversion: Title, inputs: Inputs) -> exp.Expression:
+def _title(_: Title, inputs: Inputs) -> exp.Expression:
     parts = call(
-        "regexp_extract_all", inputs.value, text(r"[\p{L}\p{M}\p{N}'’]+|[^\p{L}\p{M}\p{N}'’]+")
+        "regexp_extract_all",
+        inputs.value,
+        text(r"[\p{L}\p{M}\p{N}'\x{2019}]+|[^\p{L}\p{M}\p{N}'\x{2019}]+"),
     )
     name = exp.to_identifier("part")
     part = exp.column(name.copy())
@@ -104,7 +109,7 @@ def _title(conversion: Title, inputs: Inputs) -> exp.Expression:
 
 
 @renders(StripAccents)
-def _strip_accents(conversion: StripAccents, inputs: Inputs) -> exp.Expression:
+def _strip_accents(_: StripAccents, inputs: Inputs) -> exp.Expression:
     return call("strip_accents", inputs.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from sqlglot import exp
@@ -161,8 +162,8 @@ def _instant(
     """Give the instant at which clocks in the zone show a local time.
 
     DuckDB takes the later one of an hour that comes twice and moves a skipped hour forward. The two
-    candidates here have the offsets of a day before and a day after: exact wherever clocks change at
-    most once in two days. Far from a change they are the same.
+    candidates here have the offsets of a day before and a day after: exact wherever clocks change
+    at most once in two days. Far from a change they are the same.
     """
     check_zone(zone)
     if zone in _UTC:
@@ -171,7 +172,7 @@ def _instant(
     hours = call("to_hours", number(24))
     micros = call("epoch_us", local)
 
-    def candidate(there: type[exp.Binary], back: type[exp.Binary]) -> exp.Expression:
+    def candidate(there: type[exp.Add | exp.Sub], back: type[exp.Add | exp.Sub]) -> exp.Expression:
         moved = call("make_timestamp", there(this=micros, expression=day))
         return exp.Paren(this=back(this=call("timezone", name, moved), expression=hours))
 
@@ -266,14 +267,13 @@ def _sum_of(value: exp.Expression, pattern: str, units: tuple[str, ...]) -> exp.
     def group(at: int) -> exp.Expression:
         return call("regexp_extract", value, text(pattern), number(at))
 
-    total: exp.Expression | None = None
+    parts: list[exp.Expression] = []
     for at, unit in enumerate(units):
         written = call("coalesce", call("nullif", group(at + 2), text("")), text("0"))
         amount = try_cast(written, LogicalType("decimal", precision=20, scale=6))
         factor = cast(text(str(_MICROSECONDS[unit])), LogicalType("decimal", precision=12, scale=0))
-        part = exp.Mul(this=amount, expression=factor)
-        total = part if total is None else exp.Add(this=total, expression=part)
-    assert total is not None
+        parts.append(exp.Mul(this=amount, expression=factor))
+    total = functools.reduce(lambda a, b: exp.Add(this=a, expression=b), parts)
     sign = choose((exp.EQ(this=group(1), expression=text("-")), number(-1)), otherwise=number(1))
     signed = exp.Mul(this=try_cast(try_(total), LogicalType("int64")), expression=sign)
     return try_(call("to_microseconds", exp.Paren(this=signed)))

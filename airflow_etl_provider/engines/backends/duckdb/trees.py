@@ -51,20 +51,24 @@ def call(name: str, *arguments: exp.Expression) -> exp.Expression:
 
 
 def text(value: str) -> exp.Expression:
+    """Give a text literal; the dialect escapes it."""
     return exp.Literal.string(value)
 
 
 def number(value: int) -> exp.Expression:
+    """Give a whole number."""
     if value < 0:
         return exp.Paren(this=exp.Neg(this=exp.Literal.number(-value)))
     return exp.Literal.number(value)
 
 
 def cast(tree: exp.Expression, to: LogicalType) -> exp.Expression:
+    """Cast what can't fail."""
     return exp.Cast(this=tree.copy(), to=to_duckdb(to))
 
 
 def try_cast(tree: exp.Expression, to: LogicalType) -> exp.Expression:
+    """Cast by DuckDB's own rules, NULL where they fail."""
     return exp.TryCast(this=tree.copy(), to=to_duckdb(to))
 
 
@@ -89,10 +93,12 @@ def choose(
 
 
 def is_null(tree: exp.Expression) -> exp.Expression:
+    """Whether it is NULL."""
     return exp.Is(this=atom(tree), expression=exp.Null())
 
 
 def not_null(tree: exp.Expression) -> exp.Expression:
+    """Whether it is a value."""
     return exp.Not(this=exp.Paren(this=is_null(tree)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
@@ -31,10 +31,15 @@ from airflow_etl_provider.engines.backends.duckdb.trees import (
 )
 from airflow_etl_provider.exceptions import SpecificationError
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    Written = str | int | float | bool | Decimal | None
+
 __all__ = ["constant"]
 
 
-def constant(value: str | int | float | bool | Decimal | None, of: LogicalType) -> exp.Expression:
+def constant(value: Written, of: LogicalType) -> exp.Expression:
     """Render what a person wrote as a value of a type.
 
     :raises SpecificationError: it is no value of that type.
@@ -72,7 +77,7 @@ def _is_value(tree: exp.Expression) -> bool:
 
 
 @renders(Identity)
-def _identity(conversion: Identity, inputs: Inputs) -> exp.Expression:
+def _identity(_: Identity, inputs: Inputs) -> exp.Expression:
     return inputs.value.copy()
 
 
@@ -92,7 +97,7 @@ def _default(conversion: Default, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Coalesce)
-def _coalesce(conversion: Coalesce, inputs: Inputs) -> exp.Expression:
+def _coalesce(_: Coalesce, inputs: Inputs) -> exp.Expression:
     return call("coalesce", *inputs.trees)
 
 
@@ -129,7 +134,7 @@ def _map_values(conversion: MapValues, inputs: Inputs) -> exp.Expression:
             raise SpecificationError("map_values has a key twice, as case does not count.")
     key_type = LogicalType("string") if inputs.type.is_text else inputs.type
     results = conversion.values.values()
-    branches = [
+    branches: list[tuple[exp.Expression, exp.Expression]] = [
         (exp.EQ(this=atom(given), expression=constant(key, key_type)), constant(to, inputs.output))
         for key, to in zip(keys, results, strict=True)
     ]

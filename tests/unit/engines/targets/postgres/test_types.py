@@ -40,7 +40,6 @@ def test_numeric_without_precision_has_digits_on_both_sides() -> None:
 @pytest.mark.parametrize(
     ("logical", "declared"),
     [
-        ("string(0)", "text"),
         ("string(20)", "varchar(20)"),
         ("string(99999999)", "text"),
         ("decimal(12,2)", "numeric(12,2)"),

@@ -1,0 +1,164 @@
+"""Stored files as streams of bytes: plain, gzip, or a member of a zip archive.
+
+Everything is streamed, so an archive that unpacks to more than the memory does no harm.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    SourceFormatError,
+    SourceNotFoundError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Compression", "StoredFile", "compression_of", "zip_members"]
+
+Compression = Literal["none", "gzip", "zip"]
+
+CHUNK = 2**20
+
+_UNREADABLE = (
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One stream of bytes on disk, and how to unpack it.
+
+    :param name: as shown to people: `archive.zip!member` for a member.
+    """
+
+    name: str
+    path: Path
+    compression: Compression = "none"
+    member: str | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The unpacked bytes; errors of reading are ours from here on.
+
+        :raises SourceFormatError: it is damaged, cut off, or needs a password.
+        :raises SourceError: it can't be read.
+        """
+        try:
+            if self.compression == "gzip":
+                with gzip.open(self.path, "rb") as stream:
+                    yield cast("BinaryIO", stream)
+            elif self.compression == "zip":
+                with zipfile.ZipFile(self.path) as archive:
+                    with self._open_member(archive) as stream:
+                        yield stream
+            else:
+                with self.path.open("rb") as stream:
+                    yield stream
+        except _UNREADABLE as error:
+            raise SourceFormatError(
+                f"{self.name} can't be unpacked as {self.compression}: {error}.",
+                hint="The file is damaged or was cut off; fetch it again.",
+            ) from error
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"{self.name} is gone: {self.path}.") from error
+        except OSError as error:
+            raise SourceError(
+                f"{self.name} can't be read: {error.strerror or error}."
+            ) from error
+
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """The unpacked bytes, piece by piece."""
+        with self.open() as stream:
+            while chunk := stream.read(size):
+                yield chunk
+
+    def sample(self, size: int = CHUNK) -> tuple[bytes, bool]:
+        """The first bytes, and whether they are all."""
+        with self.open() as stream:
+            data = _read_fully(stream, size + 1)
+        return data[:size], len(data) <= size
+
+    def _open_member(self, archive: zipfile.ZipFile) -> BinaryIO:
+        try:
+            return cast("BinaryIO", archive.open(self.member or ""))
+        except KeyError as error:
+            raise SourceNotFoundError(f"{self.name} is no longer in the archive.") from error
+        except RuntimeError as error:
+            raise SourceFormatError(
+                f"{self.name} is encrypted.", hint="Store it without a password."
+            ) from error
+        except NotImplementedError as error:
+            raise NotSupportedYetError(
+                f"{self.name} is packed by a method that is not supported yet: {error}."
+            ) from error
+
+
+def compression_of(path: Path) -> Compression:
+    """Tell by the first bytes, whatever the name says.
+
+    :raises NotSupportedYetError: it is compressed in a way that is planned but not built.
+    """
+    with StoredFile(str(path), path).open() as stream:
+        magic = stream.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    for start, kind in (
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\xfd7zXZ\x00", "xz"),
+    ):
+        if magic.startswith(start):
+            raise NotSupportedYetError(
+                f"{path} is compressed with {kind}, which is not supported yet.",
+                hint="Use gzip or zip.",
+            )
+    return "none"
+
+
+def zip_members(path: Path, *, name: str) -> list[zipfile.ZipInfo]:
+    """The files inside an archive, sorted by name; folders and hidden files are left out.
+
+    :raises SourceFormatError: it is no readable archive, or has nothing to read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise SourceFormatError(f"{name} is no readable zip archive: {error}.") from error
+    members = [
+        info
+        for info in infos
+        if not info.is_dir()
+        and not any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
+    ]
+    if not members:
+        raise SourceFormatError(f"{name} is a zip archive without files.")
+    seen: set[str] = set()
+    for info in members:
+        if info.filename in seen:
+            raise SourceFormatError(f"{name} holds two files named {info.filename!r}.")
+        seen.add(info.filename)
+    return sorted(members, key=lambda info: info.filename)
+
+
+def _read_fully(stream: BinaryIO, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := stream.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,221 @@
+"""Delimited files as one source: a dialect for each, one schema for all."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.sources.delimited.count import body_offset, count_bytes
+from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, FastScan
+from airflow_etl_provider.engines.sources.delimited.sniff import sniff_dialect
+from airflow_etl_provider.engines.sources.delimited.splitter import split_batches
+from airflow_etl_provider.engines.sources.infer import suggest_types
+from airflow_etl_provider.exceptions import SourceFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_etl_provider.contracts.load import InputIdentity
+    from airflow_etl_provider.contracts.pipeline import SourceSpec
+    from airflow_etl_provider.engines.sources.delimited.count import ByteCount
+    from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
+    from airflow_etl_provider.engines.sources.files import FileInput
+
+__all__ = ["DelimitedSource"]
+
+SAMPLE = 2**20
+"""What the sniffer sees of a file."""
+
+GLANCE = 64 * 1024
+"""What is looked at of a further file, to see that it begins like the first."""
+
+SAMPLED_FILES, SAMPLED_ROWS, SLICES = 5, 20_000, 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One file: how it is written, and where its records begin, where that is plain to see."""
+
+    file: FileInput
+    dialect: ResolvedDialect
+    body: int | None
+
+
+class DelimitedSource:
+    """CSV and its relatives.
+
+    :param all_text: suggest text for every column.
+    """
+
+    def __init__(
+        self, files: tuple[FileInput, ...], spec: SourceSpec, *, name: str, all_text: bool = False
+    ) -> None:
+        self.name = name
+        self._spec = spec
+        self._all_text = all_text
+        self._counts: dict[InputIdentity, ByteCount] = {}
+        self._entries = {entry.file.identity: entry for entry in self._open(files)}
+        first = next(iter(self._entries.values()))
+        self._fields = first.dialect.columns
+
+    @property
+    def inputs(self) -> tuple[InputIdentity, ...]:
+        return tuple(self._entries)
+
+    @property
+    def schema(self) -> Schema:
+        return Schema(tuple(Field(name, LogicalType("string")) for name in self._fields))
+
+    @cached_property
+    def suggested(self) -> Schema:
+        """What the values of a sample say: the beginnings of some files, and slices of the largest."""
+        if self._all_text:
+            return self.schema
+        return suggest_types(self._fields, self._sampled_rows())
+
+    def scan(self, input: InputIdentity, *, careful: bool = False) -> FastScan | CarefulScan:
+        entry = self._entries[input]
+        if careful or self.why_careful(input) is not None:
+            return CarefulScan(entry.file, entry.dialect, fields=self._fields)
+        return FastScan(
+            entry.file,
+            entry.dialect,
+            fields=self._fields,
+            count=self._count(entry),
+            body=entry.body or 0,
+        )
+
+    def why_careful(self, input: InputIdentity) -> str | None:
+        """Why a file is read by our splitter; None: DuckDB reads the same of it, and faster."""
+        entry = self._entries[input]
+        dialect, stored = entry.dialect, entry.file.stored
+        reason = dialect.needs_splitter
+        if reason is not None:
+            return reason
+        if codecs.lookup(dialect.encoding).name not in ("utf-8", "ascii"):
+            return f"the encoding {dialect.encoding}"
+        if len(dialect.quote.encode()) > 1 or dialect.delimiter in (" ", "\n", "\r"):
+            return "an unusual quote or delimiter"
+        if stored.compression == "zip" or glob.has_magic(str(stored.path)):
+            return "a place that DuckDB can't read"
+        if entry.body is None:
+            return "a preamble or header that is not plain"
+        return self._count(entry).hazard
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _count(self, entry: _Entry) -> ByteCount:
+        identity = entry.file.identity
+        if identity not in self._counts:
+            with entry.file.stored.open() as stream:
+                self._counts[identity] = count_bytes(stream, entry.dialect, body=entry.body or 0)
+        return self._counts[identity]
+
+    def _open(self, files: tuple[FileInput, ...]) -> Iterator[_Entry]:
+        """Sniff the first file that has columns; the others must have the same ones."""
+        first: _Entry | None = None
+        header = b""
+        empty = []
+        entries: dict[InputIdentity, _Entry] = {}
+        for file in files:
+            entry = first and _like_first(file, first, header)
+            if not entry:
+                sample, whole = file.stored.sample(SAMPLE)
+                dialect = self._sniff(sample, whole=whole)
+                if not dialect.columns:
+                    empty.append(file)
+                    continue
+                entry = _Entry(file, dialect, body_offset(sample, dialect, whole=whole))
+                if first is None:
+                    first, header = entry, sample[: entry.body or 0]
+                _expect_same_columns(entry, first)
+            entries[file.identity] = entry
+        if first is None:
+            raise SourceFormatError(
+                f"{files[0].identity.name} is empty: it has no header and no record.",
+                hint="Check that whoever writes it has finished.",
+            )
+        for file in empty:
+            # Nothing in it: no header that could differ, and no record.
+            dialect = replace(first.dialect, skip_rows=0, header_rows=0, bom=0)
+            entries[file.identity] = _Entry(file, dialect, None)
+        return iter([entries[file.identity] for file in files])
+
+    def _sniff(self, sample: bytes, *, whole: bool) -> ResolvedDialect:
+        return sniff_dialect(
+            sample,
+            given=self._spec.dialect,
+            encoding=self._spec.encoding,
+            header_rows=self._spec.header_rows,
+            null_values=self._spec.null_values,
+            whole=whole,
+        )
+
+    def _sampled_rows(self) -> Iterator[list[tuple[str | None, ...]]]:
+        entries = list(self._entries.values())
+        for entry in entries[:SAMPLED_FILES]:
+            sample, _ = entry.file.stored.sample(SAMPLE)
+            yield self._rows(sample, entry.dialect)
+        largest = max(entries, key=lambda entry: entry.file.disk_size)
+        plain = codecs.lookup(largest.dialect.encoding).name in ("utf-8", "ascii", "iso8859-1")
+        if largest.file.stored.compression != "none" or not plain:
+            return
+        inner = replace(largest.dialect, skip_rows=0, header_rows=0, bom=0)
+        size = largest.file.disk_size
+        with largest.file.stored.open() as stream:
+            for part in range(1, SLICES) if size > 2 * SAMPLE else ():
+                stream.seek(size * part // SLICES)
+                data = stream.read(GLANCE)
+                start, end = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+                yield self._rows(data[start:end], inner)
+
+    def _rows(self, data: bytes, dialect: ResolvedDialect) -> list[tuple[str | None, ...]]:
+        batches = (split.batch for split in split_batches(iter((data,)), dialect))
+        rows: list[tuple[str | None, ...]] = []
+        for batch in islice(batches, SAMPLED_ROWS // 10_000):
+            columns = [batch.column(name).to_pylist() for name in self._fields]
+            rows += zip(*columns, strict=True)
+        return rows
+
+
+def _like_first(file: FileInput, first: _Entry, header: bytes) -> _Entry | None:
+    """Take a file as written like the first when it begins with the very same header."""
+    if first.dialect.needs_splitter or not first.dialect.header_rows or not header:
+        return None
+    glance, whole = file.stored.sample(GLANCE)
+    if not glance.startswith(header) or not header.endswith(b"\n"):
+        return None
+    try:
+        codecs.getincrementaldecoder(first.dialect.encoding)().decode(glance, final=whole)
+    except UnicodeDecodeError:
+        return None
+    return _Entry(file, first.dialect, first.body)
+
+
+def _expect_same_columns(entry: _Entry, first: _Entry) -> None:
+    """Other order is fine: columns are matched by name.
+
+    :raises SourceFormatError: columns are missing or extra.
+    """
+    expected, found = first.dialect.columns, entry.dialect.columns
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    if not missing and not extra:
+        return
+    said = [
+        f"{what} {', '.join(map(repr, names[:10]))}{' and more' if len(names) > 10 else ''}"
+        for what, names in (("without", missing), ("with", extra))
+        if names
+    ]
+    raise SourceFormatError(
+        f"{entry.file.identity.name} has other columns than {first.file.identity.name}: "
+        f"it is {' and '.join(said)}.",
+        hint="Load files of one kind together; say `header_rows` where a header is taken for data.",
+    )

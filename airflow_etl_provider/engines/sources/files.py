@@ -1,0 +1,212 @@
+"""Files that a specification names: paths, globs and file URLs, in a stable order."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
+
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.engines.sources.compression import (
+    StoredFile,
+    compression_of,
+    zip_members,
+)
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    SourceFormatError,
+    SourceNotFoundError,
+    SpecificationError,
+)
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.pipeline import SourceSpec
+
+__all__ = ["FileFormat", "FileInput", "find_files", "is_unchanged", "same_format"]
+
+FileFormat = Literal["csv", "jsonl", "parquet"]
+
+_SUFFIXES: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileInput:
+    """One input: what it was when the run began, and where its bytes are.
+
+    :param disk_size: size of the file on disk, an archive's for its member.
+    """
+
+    identity: InputIdentity
+    stored: StoredFile
+    disk_size: int
+    modified: int
+
+
+def find_files(
+    spec: SourceSpec, *, connections: Connections, base: Path | None
+) -> tuple[FileInput, ...]:
+    """All files of a source, sorted by name; an archive counts as each of its files.
+
+    :param base: folder that relative locations start from, where no connection gives one.
+    :raises SourceNotFoundError: nothing is there, with what was looked for and where.
+    """
+    location = spec.location
+    if not location:
+        raise SpecificationError("The source has no location.", hint="Write a path, glob or URL.")
+    root = _root(spec, connections=connections, base=base)
+    inside = spec.connection is not None
+    pattern = _as_path(location, rooted=inside)
+    found = _matches(pattern, root)
+    if inside:
+        _keep_inside(found, root=root, location=location)
+    if not found:
+        raise SourceNotFoundError(
+            f"No file matches {location!r} in {root.resolve()}."
+            if not Path(pattern).is_absolute()
+            else f"No file matches {location!r}.",
+            hint="Check the location, and that this machine sees the folder.",
+        )
+    return tuple(made for name, path in found for made in _inputs(name, path))
+
+
+def is_unchanged(input: FileInput) -> bool:
+    """Whether the file on disk is still the one that the run began with."""
+    try:
+        stat = input.stored.path.stat()
+    except FileNotFoundError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (input.disk_size, input.modified)
+
+
+def _format_of(input: FileInput) -> FileFormat:
+    """Tell by the name, else by the content."""
+    name = input.stored.member or input.stored.path.name
+    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    if suffix == ".json":
+        raise NotSupportedYetError(
+            f"{input.identity.name}: JSON documents are not supported yet.",
+            hint="Write `format: jsonl` where every line is an object.",
+        )
+    sample, _ = input.stored.sample(64 * 1024)
+    if sample.startswith(b"PAR1"):
+        return "parquet"
+    line = sample.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].rstrip()
+    return "jsonl" if line.startswith(b'{"') and line.endswith(b"}") else "csv"
+
+
+def _root(spec: SourceSpec, *, connections: Connections, base: Path | None) -> Path:
+    if spec.connection is None:
+        return base or Path()
+    connection = connections(spec.connection)
+    if connection.kind not in ("file", "fs"):
+        raise NotSupportedYetError(
+            f"Connection {connection.name!r} is of type {connection.kind!r}; files are read from "
+            "connections of type file or fs, others are not supported yet."
+        )
+    path = connection.extra.get("path")
+    if not isinstance(path, str) or not path:
+        raise SpecificationError(
+            f"Connection {connection.name!r} names no folder.",
+            hint='Give it the extra {"path": "/folder"}.',
+        )
+    return Path(path)
+
+
+def _as_path(location: str, *, rooted: bool) -> str:
+    """A path or pattern; under a connection it is relative to the connection's folder."""
+    if "://" in location:
+        url = urlsplit(location)
+        if url.scheme != "file":
+            raise NotSupportedYetError(
+                f"Locations of type {url.scheme}:// are not supported yet.",
+                hint="Use a local path or a file:// URL.",
+            )
+        if url.netloc not in ("", "localhost"):
+            raise SpecificationError(
+                f"{location!r} names the host {url.netloc!r}.", hint="Write file:///folder/file."
+            )
+        location = unquote(location.split("://", 1)[1].removeprefix(url.netloc))
+    elif not rooted and location.startswith("~"):
+        location = str(Path(location).expanduser())
+    if rooted and Path(location).is_absolute():
+        raise SpecificationError(
+            f"The location {location!r} is absolute, and its connection already names a folder.",
+            hint="Write it relative to the connection's folder.",
+        )
+    return location
+
+
+def _matches(pattern: str, root: Path) -> list[tuple[str, Path]]:
+    plain = root / pattern
+    if plain.is_dir():
+        raise SourceError(
+            f"{plain} is a folder.", hint=f"Write which of its files: {pattern.rstrip('/')}/*.csv."
+        )
+    if plain.exists():
+        return [(pattern, plain)]
+    if not glob.has_magic(pattern):
+        return []
+    names = sorted(glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
+    return [(name, root / name) for name in names if (root / name).is_file()]
+
+
+def _keep_inside(found: list[tuple[str, Path]], *, root: Path, location: str) -> None:
+    home = root.resolve()
+    if ".." in Path(location).parts or not all(
+        path.resolve().is_relative_to(home) for _, path in found
+    ):
+        raise SpecificationError(
+            f"The location {location!r} leads out of its connection's folder.",
+            hint="A connection gives its own folder and nothing above it.",
+        )
+
+
+def _inputs(name: str, path: Path) -> list[FileInput]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise SourceError(f"{name} can't be read: {error.strerror}.") from error
+    version = str(stat.st_mtime_ns)
+    compression = compression_of(path)
+    if compression != "zip":
+        identity = InputIdentity(name, stat.st_size, version)
+        stored = StoredFile(name, path, compression)
+        return [FileInput(identity, stored, stat.st_size, stat.st_mtime_ns)]
+    made = []
+    for info in zip_members(path, name=name):
+        shown = f"{name}!{info.filename}"
+        identity = InputIdentity(shown, info.file_size, f"{version}-{info.CRC:08x}")
+        stored = StoredFile(shown, path, "zip", info.filename)
+        made.append(FileInput(identity, stored, stat.st_size, stat.st_mtime_ns))
+    return made
+
+
+def same_format(inputs: tuple[FileInput, ...]) -> FileFormat:
+    """The one format of all inputs.
+
+    :raises SourceFormatError: there are several.
+    """
+    formats = {_format_of(input): input.identity.name for input in inputs}
+    if len(formats) > 1:
+        listed = ", ".join(f"{name} ({kind})" for kind, name in sorted(formats.items()))
+        raise SourceFormatError(
+            f"The files of one source have several formats: {listed}.",
+            hint="Give `format`, or a location that matches files of one format.",
+        )
+    return next(iter(formats))

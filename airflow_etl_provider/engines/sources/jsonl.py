@@ -1,0 +1,314 @@
+"""JSON lines: one object a line, read by ourselves so that no digit and no line is lost.
+
+Every field is text: a number keeps the digits it was written with, objects and arrays stay JSON. A
+line that is no object is a rejected record; blank lines are none.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.sources.base import Account
+from airflow_etl_provider.engines.sources.files import is_unchanged
+from airflow_etl_provider.engines.sources.infer import suggest_types
+from airflow_etl_provider.engines.sources.rejected import RejectLog, number_rows
+from airflow_etl_provider.engines.sources.stream import BatchStream, new_view_name
+from airflow_etl_provider.exceptions import SourceError, SourceFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from airflow_etl_provider.contracts.load import InputIdentity
+    from airflow_etl_provider.contracts.pipeline import SourceSpec
+    from airflow_etl_provider.contracts.reject import Reject
+    from airflow_etl_provider.engines.sources.files import FileInput
+
+__all__ = ["JsonLinesSource", "NotAnObjectError", "read_object"]
+
+SAMPLE = 4 * 2**20
+"""Bytes of each file that are looked at for its keys."""
+
+MAX_LINE = 16 * 2**20
+"""A longer line is rejected, so that no file can fill the memory."""
+
+BATCH_ROWS = 10_000
+BATCH_BYTES = 8 * 2**20
+
+
+class NotAnObjectError(ValueError):
+    """A line that is no JSON object; the message says why, without a value."""
+
+
+class _Number(str):
+    """A number with the digits it was written with."""
+
+    __slots__ = ()
+
+
+def read_object(line: bytes) -> dict[str, str | None]:
+    """Read one line: text for scalars as written, JSON for what is nested, None for null.
+
+    :raises NotAnObjectError: it is no object, has a key twice, or can't be read.
+    """
+    try:
+        value = json.loads(
+            line.decode("utf-8"),
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_Number,
+            object_pairs_hook=_unique,
+        )
+    except UnicodeDecodeError:
+        raise NotAnObjectError("The line is not valid UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise NotAnObjectError(f"{error.msg} at character {error.pos + 1}.") from None
+    except RecursionError:
+        raise NotAnObjectError("The line is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise NotAnObjectError("The line is no JSON object.")
+    read = {key: _text(item) for key, item in value.items()}
+    if any(text is not None and "\0" in text for text in read.values()):
+        raise NotAnObjectError("A value holds a NUL character, which databases can't store.")
+    return read
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise NotAnObjectError("The object has a key twice.")
+    return made
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, _Number):
+        return None if value is None else str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _nested(value)
+
+
+def _nested(value: Any) -> str:
+    """JSON again, with numbers as they were written."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)}: {_nested(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_nested, value)) + "]"
+    return str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
+
+
+class JsonLinesSource:
+    """JSON lines files; the fields are the keys that a sample of them has."""
+
+    def __init__(
+        self,
+        files: tuple[FileInput, ...],
+        spec: SourceSpec,
+        *,
+        name: str,
+        all_text: bool = False,
+    ) -> None:
+        self.name = name
+        self._files = {file.identity: file for file in files}
+        self._nulls = frozenset(spec.null_values or ())
+        self._all_text = all_text
+        keys: dict[str, None] = {}
+        self._sampled: list[dict[str, str | None]] = []
+        for file in files:
+            for record in _sample(file):
+                keys.update(dict.fromkeys(record))
+                if len(self._sampled) < 20_000:
+                    self._sampled.append(record)
+        folded: dict[str, str] = {}
+        for key in keys:
+            if folded.setdefault(key.lower(), key) != key:
+                raise SourceFormatError(
+                    f"{name} has the keys {folded[key.lower()]!r} and {key!r}, which differ in "
+                    "case only.",
+                    hint="Rename one of them where the file is written.",
+                )
+        self._keys = tuple(keys)
+
+    @property
+    def inputs(self) -> tuple[InputIdentity, ...]:
+        return tuple(self._files)
+
+    @property
+    def schema(self) -> Schema:
+        return Schema(tuple(Field(key, LogicalType("string")) for key in self._keys))
+
+    @property
+    def suggested(self) -> Schema:
+        """What the values of the sample say."""
+        if self._all_text:
+            return self.schema
+        rows = [tuple(record.get(key) for key in self._keys) for record in self._sampled]
+        return suggest_types(self._keys, [rows])
+
+    def scan(self, input: InputIdentity, *, careful: bool = False) -> JsonLinesScan:
+        return JsonLinesScan(self._files[input], self._keys, nulls=self._nulls)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class JsonLinesScan:
+    """One reading of one file; every line that is not blank is a record."""
+
+    careful = True
+
+    def __init__(
+        self, file: FileInput, keys: tuple[str, ...], *, nulls: frozenset[str]
+    ) -> None:
+        self._file = file
+        self._keys = keys
+        self._known = frozenset(keys)
+        self._nulls = nulls
+        self._view = new_view_name()
+        self._connection: DuckDBPyConnection | None = None
+        self._log: RejectLog | None = None
+        self._records = self._good = 0
+        self._late: dict[str, int] = {}
+        self._finished = False
+
+    @property
+    def input(self) -> InputIdentity:
+        return self._file.identity
+
+    def relation(self, connection: DuckDBPyConnection) -> str:
+        import pyarrow as pa
+
+        if self._connection is not connection:
+            self._connection = connection
+            schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
+            BatchStream(schema, self._batches).register(connection, self._view)
+        return self._view
+
+    def account(self, *, rows_seen: int) -> Account:
+        if not is_unchanged(self._file):
+            raise SourceError(
+                f"{self.input.name} changed while it was read.",
+                hint="Load it again once it is written to its end.",
+            )
+        notes = tuple(
+            f"{self.input.name}: {count} records have the key {key!r}, which the sample of the "
+            "source has not; it was not loaded."
+            for key, count in self._late.items()
+        )
+        return Account(
+            records=self._records,
+            scanned=self._good,
+            balanced=self._finished and rows_seen == self._good,
+            bytes_read=self.input.size or 0,
+            notes=notes,
+        )
+
+    def rejects(self) -> Iterator[Reject]:
+        return iter(self._log or ())
+
+    def record_numbers(self, rows: list[int]) -> list[int]:
+        return number_rows(rows, self._log.numbers if self._log else array("Q"))
+
+    def raw(self, fields: dict[str, Any]) -> bytes:
+        """The record as an object of texts."""
+        return json.dumps(fields, ensure_ascii=False).encode()
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        if self._connection is not None:
+            self._connection.unregister(self._view)
+            self._connection = None
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        if self._log is not None:
+            self._log.close()
+        log = self._log = RejectLog(self.input.name)
+        self._records = self._good = 0
+        self._late, self._finished = {}, False
+        schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
+        columns: list[list[str | None]] = [[] for _ in self._keys]
+        held = 0
+        for number, line, too_long in _lines(self._file):
+            if not line.strip():
+                continue
+            self._records += 1
+            try:
+                if too_long:
+                    raise NotAnObjectError(f"The line is longer than {MAX_LINE} bytes.")
+                record = read_object(line)
+            except NotAnObjectError as error:
+                log.add(
+                    record=self._records,
+                    line=number,
+                    raw=line.rstrip(b"\r\n"),
+                    code="too_long" if too_long else "not_json",
+                    message=str(error),
+                )
+                continue
+            self._good += 1
+            self._note_late(record)
+            for column, key in zip(columns, self._keys, strict=True):
+                value = record.get(key)
+                column.append(None if value in self._nulls else value)
+            held += len(line)
+            if len(columns[0]) >= BATCH_ROWS or held >= BATCH_BYTES if columns else False:
+                yield _batch(columns, schema)
+                columns, held = [[] for _ in self._keys], 0
+        if columns and columns[0]:
+            yield _batch(columns, schema)
+        self._finished = True
+
+    def _note_late(self, record: dict[str, str | None]) -> None:
+        if not record.keys() <= self._known:
+            for key in record.keys() - self._known:
+                self._late[key] = self._late.get(key, 0) + 1
+
+
+def _batch(columns: list[list[str | None]], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _lines(file: FileInput) -> Iterator[tuple[int, bytes, bool]]:
+    """Physical lines with their numbers; of one that is too long, only the beginning."""
+    with file.stored.open() as stream:
+        number, first = 0, True
+        while line := stream.readline(MAX_LINE + 1):
+            number += 1
+            too_long = len(line) > MAX_LINE
+            rest = line
+            while too_long and not rest.endswith(b"\n"):
+                rest = stream.readline(MAX_LINE)
+                if not rest:
+                    break
+            if first:
+                line, first = line.removeprefix(b"\xef\xbb\xbf"), False
+            yield number, line, too_long
+
+
+def _sample(file: FileInput) -> Iterator[dict[str, str | None]]:
+    size = 0
+    for _, line, too_long in _lines(file):
+        size += len(line)
+        if size > SAMPLE:
+            return
+        if line.strip() and not too_long:
+            try:
+                yield read_object(line)
+            except NotAnObjectError:
+                continue

@@ -1,0 +1,67 @@
+"""What a reader rejected, kept on disk while it reads, and the record numbers that follow."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tempfile
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.contracts.reject import Reason, Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["RejectLog", "number_rows"]
+
+_HEAD = struct.Struct("<QQII")
+
+_IN_MEMORY = 2**20
+
+
+class RejectLog:
+    """Rejects of one reading, in file order; only their numbers stay in memory."""
+
+    def __init__(self, input: str) -> None:
+        self._input = input
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self.numbers = array("Q")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def add(self, *, record: int, line: int, raw: bytes, code: str, message: str) -> None:
+        said = json.dumps([code, message]).encode()
+        self._file.write(_HEAD.pack(record, line, len(said), len(raw)))
+        self._file.write(said)
+        self._file.write(raw)
+        self.numbers.append(record)
+
+    def __iter__(self) -> Iterator[Reject]:
+        self._file.seek(0)
+        for _ in range(len(self.numbers)):
+            record, line, said, raw = _HEAD.unpack(self._file.read(_HEAD.size))
+            code, message = json.loads(self._file.read(said))
+            yield Reject(
+                input=self._input,
+                record=record,
+                raw=self._file.read(raw),
+                reasons=(Reason(code=code, message=message),),
+                line=line,
+            )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def number_rows(rows: list[int], rejected: array[int]) -> list[int]:
+    """Record numbers of rows, where the rejected numbers are taken by records that are no rows.
+
+    :param rows: positions from 0 among the rows that were not rejected.
+    """
+    places = range(len(rejected))
+    return [
+        row + 1 + bisect_right(places, row + 1, key=lambda at: rejected[at] - at) for row in rows
+    ]

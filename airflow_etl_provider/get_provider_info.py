@@ -1,0 +1,39 @@
+"""What Airflow knows of this provider; checked against Airflow's own schema in the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider; null keys are left away, since Airflow's schema refuses them."""
+    return {
+        "package-name": "airflow-etl-provider",
+        "name": "ETL",
+        "description": "ETL pipelines that find, map, load, heal and explain themselves.",
+        "connection-types": [
+            {
+                "hook-class-name": "airflow_etl_provider.hooks.duckdb.DuckDbHook",
+                "connection-type": "duckdb",
+                "hook-name": "DuckDB",
+            }
+        ],
+        "extra-links": ["airflow_etl_provider.operators.links.QuarantineLink"],
+        "config": {
+            "etl": {
+                "description": "Options of the ETL provider.",
+                "options": {
+                    "quarantine": {
+                        "description": "Folder for rejected rows where neither the pipeline nor the "
+                        "target names a place.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/lib/airflow/quarantine",
+                        "default": None,
+                    }
+                },
+            }
+        },
+    }
