@@ -75,9 +75,7 @@ class StoredFile:
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{self.name} is gone: {self.path}.") from error
         except OSError as error:
-            raise SourceError(
-                f"{self.name} can't be read: {error.strerror or error}."
-            ) from error
+            raise SourceError(f"{self.name} can't be read: {error.strerror or error}.") from error
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The unpacked bytes, piece by piece."""

@@ -35,9 +35,7 @@ _SPARE_DIGITS = 6
 """Room before the point for larger numbers than the sample holds."""
 
 
-def suggest_types(
-    names: Sequence[str], rows: Iterable[Sequence[Sequence[str | None]]]
-) -> Schema:
+def suggest_types(names: Sequence[str], rows: Iterable[Sequence[Sequence[str | None]]]) -> Schema:
     """Suggest a schema from blocks of rows; None is no evidence."""
     distinct: list[dict[str, None]] = [{} for _ in names]
     for block in rows:
@@ -86,9 +84,7 @@ def _number(texts: list[str]) -> LogicalType | None:
         scale = min(after + spare, MAX_PRECISION - before)
         precision = min(max(before + _SPARE_DIGITS, 12) + scale, MAX_PRECISION)
         return LogicalType("decimal", precision=precision, scale=scale)
-    if all(_FLOAT.fullmatch(value) for value in texts) and any(
-        "." in value for value in texts
-    ):
+    if all(_FLOAT.fullmatch(value) for value in texts) and any("." in value for value in texts):
         return LogicalType("float64")
     return None
 

@@ -118,9 +118,7 @@ class FastScan(_FileScan):
             f"Bytes that are no {self._dialect.encoding}.",
         )
         with self._file.stored.open() as stream:
-            for number, offset, kind in zip(
-                self._numbers, self._offsets, self._kinds, strict=True
-            ):
+            for number, offset, kind in zip(self._numbers, self._offsets, self._kinds, strict=True):
                 stream.seek(offset)
                 yield Reject(
                     input=self.input.name,

@@ -81,9 +81,7 @@ def drop_view(connection: DuckDBPyConnection, name: str) -> None:
         return
 
 
-def _read_csv(
-    name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool
-) -> exp.Expression:
+def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) -> exp.Expression:
     text = exp.Literal.string
     columns = exp.Struct(
         expressions=[
