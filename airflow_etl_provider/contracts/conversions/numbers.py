@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
-from typing_extensions import Self
 
 from airflow_etl_provider.contracts.conversions.base import (
     BOOL,
@@ -20,6 +19,9 @@ from airflow_etl_provider.contracts.conversions.base import (
 )
 from airflow_etl_provider.contracts.types import MAX_PRECISION, Kind, LogicalType
 from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ParseBool",
@@ -168,8 +170,8 @@ class ParseBool(_ParseNumber):
         {"parse_bool": {"true_words": ["ja"], "false_words": ["nein"]}},
         ("string",),
         ("Nein",),
-        "bool",
-        False,
+        target="bool",
+        result=False,
     )
 
     true_words: Texts = ("true", "t", "yes", "y", "on", "1")
@@ -248,7 +250,8 @@ class Scale(Conversion):
         scale = (given.scale or 0) + (by.scale or 0)
         if scale > 30:
             raise SpecificationError(
-                f"scale by {self.factor} of {given} needs {scale} digits after the point; round first."
+                f"scale by {self.factor} of {given} needs {scale} digits after the point; "
+                "use round first."
             )
         if scale == 0 and given.is_integer:
             return INT64

@@ -12,8 +12,8 @@ __all__ = ["CONVERSIONS", "conversion_schema", "read_conversion"]
 
 _ORDER = """
     identity cast constant default coalesce null_words nullif trim normalize_space upper lower title
-    strip_accents replace regex_extract regex_replace substring split_part pad concat template length
-    parse_int parse_decimal parse_float parse_bool parse_date parse_time parse_timestamp
+    strip_accents replace regex_extract regex_replace substring split_part pad concat template
+    length parse_int parse_decimal parse_float parse_bool parse_date parse_time parse_timestamp
     parse_duration from_epoch to_timezone date_trunc date_part format_date round scale percent
     map_values hash mask uuid5 json_parse json_path array_split array_join sql
 """.split()  # noqa: SIM905

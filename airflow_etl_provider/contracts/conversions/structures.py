@@ -28,8 +28,8 @@ class Hash(Conversion):
     """Give the hash of the value's text (UTF-8) as hexadecimal digits.
 
     Of several inputs each text is written as its length in characters, a colon and itself, one
-    after the other, before hashing, so that ("a", "bc") and ("ab", "c") differ. A hash hides nothing
-    that can be guessed: phone numbers and names can be found by trying.
+    after the other, before hashing, so that ("a", "bc") and ("ab", "c") differ. A hash hides
+    nothing that can be guessed: phone numbers and names can be found by trying.
     """
 
     name: ClassVar[str] = "hash"

@@ -294,8 +294,8 @@ class FromEpoch(Conversion):
 class ToTimezone(Conversion):
     """Go between instants and what a clock shows, as SQL's AT TIME ZONE does.
 
-    A timestamptz becomes the timestamp that a clock in the zone shows; a timestamp is taken as local
-    time of the zone and becomes a timestamptz.
+    A timestamptz becomes the timestamp that a clock in the zone shows; a timestamp is taken as
+    local time of the zone and becomes a timestamptz.
 
     :param ambiguous: which instant is meant by an hour that a change of clocks repeats.
     :param nonexistent: what becomes of an hour that a change of clocks skips.

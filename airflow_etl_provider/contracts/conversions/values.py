@@ -194,7 +194,9 @@ def _read_values(value: object) -> dict[str | int | bool, object]:
         if result is None:
             raise ValueError(f"maps {found(key)} to null; use `nullif` before map_values for that")
         if not isinstance(result, str | int | float | bool | Decimal):
-            raise ValueError(f"maps {found(key)} to {found(result)}; expected one value")
+            raise ValueError(  # noqa: TRY004 - see above
+                f"maps {found(key)} to {found(result)}; expected one value"
+            )
     return value
 
 

@@ -24,7 +24,8 @@ __all__ = [
     "to_duckdb",
 ]
 
-_TO_DUCKDB: dict[Kind, exp.DataType.Type] = {
+# The enum of types is an alias in newer versions of sqlglot, so that it can't be named as a type.
+_TO_DUCKDB: dict[Kind, Any] = {
     "bool": exp.DataType.Type.BOOLEAN,
     "int16": exp.DataType.Type.SMALLINT,
     "int32": exp.DataType.Type.INT,
