@@ -108,9 +108,7 @@ def _require_values(source: Schema, target: Schema, pairs: dict[str, str]) -> No
     ]
     if not missing or not pairs:
         return
-    alike = [
-        field for field in source.names if field.casefold() in {m.casefold() for m in missing}
-    ]
+    alike = [field for field in source.names if field.casefold() in {m.casefold() for m in missing}]
     hint = "Write a mapping contract that fills them, or give the columns a default."
     if alike:
         hint = f"Several names differ by case alone ({_list(alike)}). Write a mapping contract."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,11 @@ __all__ = [
 ]
 
 _SpecT = TypeVar("_SpecT", bound=Spec)
+
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w ./()-]*[\w)])?", re.ASCII)
+
+_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+"""Words that some YAML reader takes for something else."""
 
 
 def read_pipeline(path: str | Path) -> Pipeline:
@@ -82,9 +88,7 @@ def resolve_mapping(pipeline: Pipeline, base: Path | None) -> MappingContract | 
     try:
         pipeline.check_columns(contract)
     except ValidationError as error:
-        raise_problems(
-            problems_of(Pipeline, error), origin=f"Pipeline {pipeline.pipeline!r}"
-        )
+        raise_problems(problems_of(Pipeline, error), origin=f"Pipeline {pipeline.pipeline!r}")
     return contract
 
 
@@ -115,32 +119,38 @@ def contract_to_text(contract: MappingContract, *, json_text: bool = False) -> s
     import io
 
     from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
 
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 4096
     yaml.allow_unicode = True
     stream = io.StringIO()
-    yaml.dump(_flowing(CommentedMap, spec), stream)
+    yaml.dump(_laid_out(_quoted(spec)), stream)
     return stream.getvalue()
 
 
-def _flowing(commented: Any, spec: dict[str, Any]) -> Any:
-    """Give each column, type list and approval a line of its own, as people write them."""
+def _quoted(value: Any) -> Any:
+    """Put text that YAML could take for something else into quotes, keys too.
 
-    def one_line(value: dict[str, Any]) -> Any:
-        line = commented(value)
-        line.fa.set_flow_style()
-        return line
+    What the YAML library leaves plain it can't always read again (`{a: :0}`), nor can others.
+    """
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    root = commented(spec)
-    for key in ("approved", "unmapped"):
-        if key in root:
-            root[key] = one_line(root[key])
-    for side in ("source", "target"):
-        if side in root:
-            root[side] = commented(root[side])
-    root["columns"] = commented({name: one_line(of) for name, of in root["columns"].items()})
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+        return value if plain else DoubleQuotedScalarString(value)
+    if isinstance(value, dict):
+        return CommentedMap({_quoted(key): _quoted(part) for key, part in value.items()})
+    if isinstance(value, list):
+        return [_quoted(part) for part in value]
+    return value
+
+
+def _laid_out(root: Any) -> Any:
+    """Give each column and the approval one line, as people write them."""
+    lines = [root[key] for key in ("approved", "unmapped") if key in root]
+    for mapping in (*lines, *root["columns"].values()):
+        mapping.fa.set_flow_style()
     return root
 
 

@@ -141,9 +141,9 @@ class ColumnMapping(Spec):
             "or default."
         ),
     ] = "reject"
-    default: Annotated[
-        Scalar | None, Field(description="The value for `on_failure: default`.")
-    ] = None
+    default: Annotated[Scalar | None, Field(description="The value for `on_failure: default`.")] = (
+        None
+    )
     confidence: Annotated[
         Annotated[float, Field(strict=True, ge=0, le=1)] | None,
         Field(description="How sure the one who proposed it was, 0 to 1."),

@@ -91,9 +91,7 @@ class Incremental(Spec):
     ]
     column: Annotated[
         Text | None,
-        Field(
-            description="A date or timestamp: a target column, or a source field of that name."
-        ),
+        Field(description="A date or timestamp: a target column, or a source field of that name."),
     ] = None
     lag: Annotated[
         Annotated[Text, WithJsonSchema({"not": {}})] | None,
@@ -144,9 +142,7 @@ def _read_null_values(value: object) -> tuple[str, ...]:
 _NullValues = Annotated[
     tuple[str, ...],
     BeforeValidator(_read_null_values),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
 DELIMITED_ONLY = ("dialect", "header_rows", "null_values")
@@ -184,9 +180,7 @@ class SourceSpec(Spec):
     ] = None
     null_values: Annotated[
         _NullValues | None,
-        Field(
-            description='Unquoted fields that mean NULL, in place of the empty field: ["", NA].'
-        ),
+        Field(description='Unquoted fields that mean NULL, in place of the empty field: ["", NA].'),
     ] = None
     incremental: Annotated[
         Incremental | None, Field(description="What one run takes; all of it when absent.")

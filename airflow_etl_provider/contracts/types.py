@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from airflow_etl_provider.contracts.problem import found
 from airflow_etl_provider.exceptions import SpecificationError
 
 __all__ = ["Kind", "LogicalType", "parse_type"]
@@ -112,7 +113,7 @@ class LogicalType:
                 except SpecificationError as error:
                     raise ValueError(str(error)) from error
             raise ValueError(
-                f"a type is written as text, such as int64 or decimal(12,2); found {value!r}"
+                f"a type is written as text, such as int64 or decimal(12,2); found {found(value)}"
             )
 
         return core_schema.no_info_plain_validator_function(
@@ -162,8 +163,8 @@ def parse_type(text: str) -> LogicalType:
     if text in get_args(Kind) and text not in ("decimal", "array", "struct"):
         return LogicalType(text)  # type: ignore[arg-type]
     raise SpecificationError(
-        f"{text!r} is no type. Allowed: {', '.join(get_args(Kind))}, with decimal(precision,scale), "
-        "string(length), array<type> and struct<name: type, ...>."
+        f"{found(text)} is no type. Allowed: {', '.join(get_args(Kind))}, with "
+        "decimal(precision,scale), string(length), array<type> and struct<name: type, ...>."
     )
 
 

@@ -15,13 +15,14 @@ from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaErro
 def schema(*, required: tuple[str, ...] = (), **types: str) -> Schema:
     return Schema(
         tuple(
-            Field(name, parse_type(of), nullable=name not in required)
-            for name, of in types.items()
+            Field(name, parse_type(of), nullable=name not in required) for name, of in types.items()
         )
     )
 
 
-def by_name(source: Schema, target: Schema | None, suggested: Schema | None = None) -> MappingContract:
+def by_name(
+    source: Schema, target: Schema | None, suggested: Schema | None = None
+) -> MappingContract:
     return contract_by_name(
         name="orders",
         source=source,
@@ -88,11 +89,13 @@ def test_a_target_that_is_not_there_gets_every_field_with_its_suggested_type():
 
 def test_a_column_that_needs_a_value_and_has_no_field_is_an_error():
     with pytest.raises(TargetSchemaError, match="needs a value in 'order_id'"):
-        by_name(schema(note="string"), schema(note="string", order_id="int64", required=("order_id",)))
+        by_name(
+            schema(note="string"), schema(note="string", order_id="int64", required=("order_id",))
+        )
 
 
 def test_fields_that_differ_by_case_alone_are_named_where_a_value_is_needed():
-    with pytest.raises(TargetSchemaError, match="differ by case alone \\('ID', 'Id'\\)"):
+    with pytest.raises(TargetSchemaError, match=r"differ by case alone \(.ID., .Id.\)"):
         by_name(
             schema(ID="string", Id="string", note="string"),
             schema(id="string", note="string", required=("id",)),
@@ -106,7 +109,7 @@ def test_no_common_name_is_an_error_that_lists_both_sides():
 
 
 def test_a_source_without_fields_is_an_error():
-    with pytest.raises(SpecificationError, match="share no column name. Source: none"):
+    with pytest.raises(SpecificationError, match=r"share no column name\. Source: none"):
         by_name(Schema(()), None)
 
 
@@ -139,4 +142,6 @@ def test_every_field_and_column_is_mapped_once_or_listed_unmapped(fields, column
     used = [name for column in contract.columns.values() for name in column.from_]
     assert sorted([*used, *contract.unmapped.source]) == sorted(fields)
     assert sorted([*contract.columns, *contract.unmapped.target]) == sorted(columns)
-    assert all(column.from_[0].casefold() == name.casefold() for name, column in contract.columns.items())
+    assert all(
+        column.from_[0].casefold() == name.casefold() for name, column in contract.columns.items()
+    )

@@ -38,7 +38,8 @@ JSON = """\
 {
 \t"pipeline": "orders",
 \t"source": {"location": "orders.csv", "null_values": ["NA"]},
-\t"target": {"location": "warehouse.duckdb", "table": "orders", "mode": "merge", "key": ["order_id"]},
+\t"target": {"location": "warehouse.duckdb", "table": "orders",
+\t           "mode": "merge", "key": ["order_id"]},
 \t"rules": [{"column": "order_id", "not_null": true}]
 }
 """
@@ -62,7 +63,12 @@ def test_yaml_json_and_python_give_equal_pipelines(tmp_path):
     python = Pipeline(
         pipeline="orders",
         source={"location": "orders.csv", "null_values": "NA"},
-        target={"location": "warehouse.duckdb", "table": "orders", "mode": "merge", "key": "order_id"},
+        target={
+            "location": "warehouse.duckdb",
+            "table": "orders",
+            "mode": "merge",
+            "key": "order_id",
+        },
         rules=[{"column": "order_id", "not_null": True}],
     )
     assert read_pipeline(tmp_path / "orders.yaml") == python
@@ -111,7 +117,9 @@ def test_a_key_without_a_value_is_an_error():
     assert "line 10, column 1, filter: has no value" in refusal(YAML + "filter:\n")
 
 
-@pytest.mark.parametrize("number", ["0123", "1_000", "0x1F", "0o17", ".inf", ".nan", "1" * 50, "1e999"])
+@pytest.mark.parametrize(
+    "number", ["0123", "1_000", "0x1F", "0o17", ".inf", ".nan", "1" * 50, "1e999"]
+)
 def test_a_number_that_may_be_meant_as_text_is_not_guessed(number):
     message = refusal(YAML + f"max_rejected: {number}\n")
     assert "line 10, column 15, max_rejected: found" in message
@@ -205,7 +213,7 @@ def test_a_file_that_is_not_there_says_so(tmp_path):
 
 def test_a_file_can_not_use_pythons_names():
     text = contract_to_text(CONTRACT).replace("from:", "from_:")
-    with pytest.raises(SpecificationError, match="from_: unknown key. Did you mean 'from'"):
+    with pytest.raises(SpecificationError, match=r"from_: unknown key\. Did you mean 'from'"):
         contract_from_text(text, name="c.yaml")
 
 
@@ -230,7 +238,27 @@ def test_writing_into_a_folder_that_is_not_there_leaves_nothing(tmp_path):
 WORDS = st.one_of(
     st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12),
     st.text(alphabet=string.punctuation + " \t\n", min_size=1, max_size=8),
-    st.sampled_from(["null", "~", "true", "no", "1", "0123", "1e3", "2026-01-01", "<<", "=", "- a", "a: b", "\u2028", "\x85", "\ufeff", "😀"]),
+    st.sampled_from(
+        [
+            ":0",
+            "null",
+            "~",
+            "true",
+            "no",
+            "1",
+            "0123",
+            "1e3",
+            "2026-01-01",
+            "<<",
+            "=",
+            "- a",
+            "a: b",
+            "\u2028",
+            "\x85",
+            "\ufeff",
+            "😀",
+        ]
+    ),
 ).filter(lambda word: word.strip() and "\x00" not in word)
 
 

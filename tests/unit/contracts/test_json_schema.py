@@ -204,7 +204,9 @@ def keys_of(schema: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("schema", [pipeline_schema(), contract_schema()], ids=["pipeline", "contract"])
+@pytest.mark.parametrize(
+    "schema", [pipeline_schema(), contract_schema()], ids=["pipeline", "contract"]
+)
 def test_every_key_has_a_tooltip(schema):
     parts = {"": schema} | schema["$defs"]
     silent = [

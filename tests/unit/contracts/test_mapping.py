@@ -30,9 +30,17 @@ target:
     net: decimal(12,2)
     coupon_code: string
 columns:
-  order_id:   { from: ord_no, convert: cast, confidence: 0.99, evidence: ["names share 'ord'", "98 % of values in both"] }
-  amount:     { from: amt, convert: { parse_decimal: { decimal: ",", thousands: "." } }, confidence: 0.97 }
-  ordered_at: { from: dt, convert: { parse_timestamp: { formats: ["%d/%m/%Y %H:%M"], timezone: Europe/Berlin } }, confidence: 0.93 }
+  order_id:
+    from: ord_no
+    convert: cast
+    confidence: 0.99
+    evidence: ["names share 'ord'", "98 % of values in both"]
+  amount:
+    { from: amt, convert: { parse_decimal: { decimal: ",", thousands: "." } }, confidence: 0.97 }
+  ordered_at:
+    from: dt
+    convert: { parse_timestamp: { formats: ["%d/%m/%Y %H:%M"], timezone: Europe/Berlin } }
+    confidence: 0.93
   channel:    { convert: { constant: web }, when: "amt is not null", status: edited }
   net:        { from: [amt, tax], convert: { sql: "amt - tax" } }
 unmapped: { source: [legacy_flag], target: [coupon_code] }
@@ -98,7 +106,10 @@ def test_on_failure_null_is_the_word_and_yamls_null(written):
     ("spec", "problem"),
     [
         (changed("columns.x", {}), "columns.x: needs `from`"),
-        (changed("columns.x", {"convert": "cast"}), "columns.x.from: is missing: cast takes 1 input"),
+        (
+            changed("columns.x", {"convert": "cast"}),
+            "columns.x.from: is missing: cast takes 1 input",
+        ),
         (changed("columns.x", {"from": "a", "convert": "casst"}), "columns.x.convert"),
         (
             changed("columns.x", {"from": "a", "convert": ["trim", {"constant": 1, "trim": {}}]}),
@@ -106,13 +117,22 @@ def test_on_failure_null_is_the_word_and_yamls_null(written):
         ),
         (changed("columns.x", {"from": "a", "default": 0}), "goes with `on_failure: default`"),
         (changed("columns.x", {"from": "a", "on_failure": "default"}), "default: is missing"),
-        (changed("columns.x", {"from": "a", "on_failure": "ignore"}), "allowed: reject, null, default"),
+        (
+            changed("columns.x", {"from": "a", "on_failure": "ignore"}),
+            "allowed: reject, null, default",
+        ),
         (changed("columns.x", {"from": "a", "confidence": 1.5}), "columns.x.confidence"),
         (changed("columns.x", {"form": "a"}), "columns.x.form: unknown key. Did you mean 'from'"),
         (changed("columns.x", {"from": "aa"}), "columns.x.from: found 'aa', which source.fields"),
         (changed("columns", {}), "columns"),
-        (changed("columns", {"x": {"from": "a"}}), "target.fields.y: is neither under `columns` nor"),
-        (changed("columns.z", {"from": "a"}), "columns.z: has no type: list it under target.fields"),
+        (
+            changed("columns", {"x": {"from": "a"}}),
+            "target.fields.y: is neither under `columns` nor",
+        ),
+        (
+            changed("columns.z", {"from": "a"}),
+            "columns.z: has no type: list it under target.fields",
+        ),
         (changed("unmapped", {"target": ["x"]}), "names 'x', which `columns` fills"),
         (changed("unmapped", {"source": ["a"]}), "names 'a', which `columns` uses"),
         (changed("unmapped", {"source": ["c"]}), "names 'c', which source.fields does not have"),
@@ -208,6 +228,4 @@ def test_what_changes_rows_changes_the_hash(path, value):
 
 def test_the_order_of_columns_changes_no_hash():
     reordered = changed("columns", dict(reversed(SMALL["columns"].items())))
-    assert (
-        MappingContract(**reordered).contract_hash() == MappingContract(**SMALL).contract_hash()
-    )
+    assert MappingContract(**reordered).contract_hash() == MappingContract(**SMALL).contract_hash()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import duckdb
 import pytest
 from hypothesis import given
@@ -104,7 +106,5 @@ def test_what_the_engine_understands_is_taken(pattern):
 
 @given(st.text(max_size=20))
 def test_no_text_breaks_the_check(pattern):
-    try:
+    with suppress(ValueError):
         assert regex_of(pattern) in (pattern, PATTERNS.get(pattern))
-    except ValueError as error:
-        assert str(error)

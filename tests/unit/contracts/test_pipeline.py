@@ -147,7 +147,11 @@ def test_python_gets_an_error_of_ours_with_every_problem_in_it():
     [
         ("source", {}, "source: needs `location`"),
         ("source", {"location": " "}, "source.location: is empty"),
-        ("source", {"location": "a.csv", "encoding": "klingon"}, "source.encoding: found 'klingon'"),
+        (
+            "source",
+            {"location": "a.csv", "encoding": "klingon"},
+            "source.encoding: found 'klingon'",
+        ),
         ("source", {"location": "a.csv", "encoding": "base64"}, "source.encoding: found 'base64'"),
         ("source", {"location": "a.csv", "header_rows": -1}, "source.header_rows"),
         ("source", {"location": "a.csv", "null_values": [-999]}, "write it in quotes"),
@@ -160,7 +164,11 @@ def test_python_gets_an_error_of_ours_with_every_problem_in_it():
         ),
         ("source", {"location": "a.jsonl", "format": "jsonl", "header_rows": 1}, "delimited text"),
         ("source", {"location": "a.parquet", "format": "parquet", "encoding": "utf-8"}, "encoding"),
-        ("source", {"location": "a.csv", "incremental": {"by": "data_interval"}}, "column: is miss"),
+        (
+            "source",
+            {"location": "a.csv", "incremental": {"by": "data_interval"}},
+            "column: is miss",
+        ),
         (
             "source",
             {"location": "a.tsv", "format": "tsv", "dialect": {"delimiter": ";"}},

@@ -53,8 +53,18 @@ def test_a_rule_gives_its_checks_one_by_one():
             "quarantine",
         ),
         ({"column": "a", "in_set": "x"}, InSet("a", ("x",)), "a is one of 'x'", "quarantine"),
-        ({"column": "a", "between": [0, None]}, Between("a", 0, None), "a is at least 0", "quarantine"),
-        ({"column": "a", "between": [None, 9]}, Between("a", None, 9), "a is at most 9", "quarantine"),
+        (
+            {"column": "a", "between": [0, None]},
+            Between("a", 0, None),
+            "a is at least 0",
+            "quarantine",
+        ),
+        (
+            {"column": "a", "between": [None, 9]},
+            Between("a", None, 9),
+            "a is at most 9",
+            "quarantine",
+        ),
         (
             {"column": "a", "between": [1, 2]},
             Between("a", 1, 2),
@@ -95,8 +105,7 @@ def test_each_rule_says_in_words_what_it_wants(written, check, words, severity):
 
 def test_codes_of_checks_are_stable():
     codes = [
-        check.code
-        for check in (NotNull, Unique, InSet, Between, Matches, Length, RowExpression)
+        check.code for check in (NotNull, Unique, InSet, Between, Matches, Length, RowExpression)
     ]
     assert codes == [
         "rule:not_null",
