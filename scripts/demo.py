@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,8 +47,11 @@ TABLES = (
 REJECTS_SHOWN = 3
 """Of each load; the command printed below them shows all."""
 
+AN_ERROR = re.compile(r"[\w.]+(Error|Exception): ")
+"""How Python begins the line that ends a traceback."""
+
 LOG_LINES = 25
-"""What is shown of the log of a step that failed."""
+"""What is shown of the log of a step that failed without one."""
 
 
 @dataclass(frozen=True)
@@ -140,27 +144,31 @@ def step(title: str, arguments: list[str], environment: dict[str, str]) -> bool:
     outcome = "done" if done.returncode == 0 else f"FAILED (exit code {done.returncode})"
     say(f" {outcome}, {seconds:.0f} s")
     if done.returncode != 0:
-        tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        say("\n".join(f"    {line}" for line in tail))
+        lines = log.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if AN_ERROR.match(line)]
+        say("\n".join(f"    {line}" for line in errors or lines[-LOG_LINES:]))
         say(f"    All of it: {log}")
     return done.returncode == 0
 
 
 def summarise() -> None:
-    """Print what the ledgers in the target hold, and the first rejected rows of each load."""
+    """Print what the ledgers in the target hold, and the first rejected rows of each table."""
     say(f"\nLoaded into {shown(WAREHOUSE)}, as its ledger says:\n")
     names = ("pipeline", "table", "read", "loaded", "quarantined", "filtered")
     say("  {:<19}{:<12}{:>9}{:>9}{:>13}{:>10}".format(*names))
-    entries = [(table, entry) for table in TABLES for entry in ledger_of(table)]
-    for table, entry in entries:
-        say(
-            f"  {entry.pipeline:<19}{table:<12}{entry.rows_read:>9,}{entry.rows_loaded:>9,}"
-            f"{entry.rows_quarantined:>13,}{entry.rows_filtered:>10,}"
-        )
-    say("\nIn quarantine, with the reasons:")
-    for table, entry in entries:
-        if entry.quarantine and entry.rows_quarantined:
-            describe_quarantine(table, entry)
+    ledgers = {table: ledger_of(table) for table in TABLES}
+    for table, entries in ledgers.items():
+        for entry in entries:
+            say(
+                f"  {entry.pipeline:<19}{table:<12}{entry.rows_read:>9,}{entry.rows_loaded:>9,}"
+                f"{entry.rows_quarantined:>13,}{entry.rows_filtered:>10,}"
+            )
+    say("\nIn quarantine, with the first reasons:")
+    for table, entries in ledgers.items():
+        locations = [entry.quarantine for entry in entries if entry.quarantine]
+        if locations:
+            rows = sum(entry.rows_quarantined for entry in entries)
+            describe_quarantine(f"{table} ({rows:,})", locations)
 
 
 def ledger_of(table: str) -> list[LedgerEntry]:
@@ -181,17 +189,19 @@ def ledger_of(table: str) -> list[LedgerEntry]:
         target.close()
 
 
-def describe_quarantine(table: str, entry: LedgerEntry) -> None:
-    """Print the first rejected rows of a load and the command that shows all."""
-    from airflow_etl_provider.cli.quarantine import describe_reason
+def describe_quarantine(title: str, locations: list[str]) -> None:
+    """Print the first rejected rows of the newest load, and the commands that show all."""
+    from airflow_etl_provider.cli.quarantine import describe_reason, text_of
     from airflow_etl_provider.engines.quarantine import read_quarantine
 
-    say(f"\n  {table}: {entry.rows_quarantined:,} rows")
-    for reject in islice(read_quarantine(entry.quarantine or ""), REJECTS_SHOWN):
-        raw = reject.raw.decode("utf-8", "backslashreplace").strip()
+    say(f"\n  {title}")
+    for reject in islice(read_quarantine(locations[-1]), REJECTS_SHOWN):
+        raw = text_of(reject.raw).strip()
         say(f"    record {reject.record}: {'; '.join(map(describe_reason, reject.reasons))}")
         say(f"      {raw[:90]!r}{' ...' if len(raw) > 90 else ''}")
-    say(f"    {shown(BIN / 'airflow-etl')} quarantine show {shown(Path(entry.quarantine or ''))}")
+    say("    all of them:")
+    for location in locations:
+        say(f"      {shown(BIN / 'airflow-etl')} quarantine show {shown(Path(location))}")
 
 
 def serve(environment: dict[str, str]) -> int:
@@ -263,10 +273,8 @@ def signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
 
 def shown(path: Path) -> str:
     """Write a path so that it can be pasted here."""
-    try:
-        return os.path.relpath(path)
-    except ValueError:
-        return str(path)
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def say(text: str) -> None:

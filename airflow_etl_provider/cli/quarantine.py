@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.cli.console import Console
     from airflow_etl_provider.contracts.reject import Reason, Reject
 
-__all__ = ["describe_reason", "run"]
+__all__ = ["describe_reason", "run", "text_of"]
 
 RAW_SHOWN = 200
 """Characters of a record that a terminal shows; JSON has all of them."""
@@ -64,7 +64,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         console.out(f"{reject.input}, record {reject.record}{line}")
         for reason in reject.reasons:
             console.out(f"  {describe_reason(reason)}")
-        raw = _text(reject.raw).rstrip("\r\n")
+        raw = text_of(reject.raw).rstrip("\r\n")
         more = f" ... ({len(raw):,} characters)" if len(raw) > RAW_SHOWN else ""
         console.out("  > " + _printable(raw[:RAW_SHOWN]) + more)
     if shown == args.limit:
@@ -94,8 +94,16 @@ def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
+def text_of(raw: bytes) -> str:
+    """Make bytes readable for a person; which encoding the file had is not kept with them."""
+    if b"\0" in raw:
+        # Two bytes a character, where the zero is the higher byte of western letters.
+        order = "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
+        return raw.decode(order, "backslashreplace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "backslashreplace")
 
 
 def _printable(text: str) -> str:

@@ -17,10 +17,10 @@ REASONS_SHOWN = 8
 def describe_progress(progress: Progress) -> str:
     """One line: stage, rows, megabytes, speed, rejects."""
     seconds = max(progress.seconds, 1e-9)
-    read = f"{progress.bytes_read / 1e6:,.1f} MB"
+    read = _size(progress.bytes_read)
     if progress.bytes_total:
         share = min(progress.bytes_read / progress.bytes_total, 1.0)
-        read = f"{share:.0%} of {progress.bytes_total / 1e6:,.1f} MB"
+        read = f"{share:.0%} of {_size(progress.bytes_total)}"
     return (
         f"{progress.stage}: {progress.rows_read:,} rows, {read}, "
         f"{progress.rows_read / seconds:,.0f} rows/s, {progress.rows_rejected:,} rejected"
@@ -51,6 +51,10 @@ def show_command(quarantine: str) -> str:
     from shlex import quote
 
     return f"airflow-etl quarantine show {quote(quarantine)}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 def _outcome(report: RunReport) -> str:
