@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
 
 __all__ = ["EtlPlugin"]
@@ -13,4 +11,3 @@ class EtlPlugin(AirflowPlugin):
     """Registers what the provider adds to Airflow."""
 
     name = "airflow_etl_provider"
-    operator_extra_links: ClassVar[list[Any]] = []

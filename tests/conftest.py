@@ -37,7 +37,12 @@ class PostgresCluster:
 
 
 def _binaries() -> Iterator[Path]:
-    """Folders with `initdb` and `pg_ctl`: the distribution's, newest first, then the package's."""
+    """Folders with `initdb` and `pg_ctl`: what `ETL_TEST_POSTGRES_BIN` names, and nothing else then;
+    otherwise the distribution's, newest first, and then the package's.
+    """
+    if "ETL_TEST_POSTGRES_BIN" in os.environ:
+        yield Path(os.environ["ETL_TEST_POSTGRES_BIN"])
+        return
     distribution = Path("/usr/lib/postgresql").glob("*/bin")
     yield from sorted(distribution, key=lambda path: float(path.parent.name), reverse=True)
     on_path = shutil.which("initdb")

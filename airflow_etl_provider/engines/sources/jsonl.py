@@ -166,9 +166,7 @@ class JsonLinesScan:
 
     careful = True
 
-    def __init__(
-        self, file: FileInput, keys: tuple[str, ...], *, nulls: frozenset[str]
-    ) -> None:
+    def __init__(self, file: FileInput, keys: tuple[str, ...], *, nulls: frozenset[str]) -> None:
         self._file = file
         self._keys = keys
         self._known = frozenset(keys)

@@ -34,9 +34,7 @@ class ParquetSource:
     :param all_text: not for typed files: their values have no text of their own.
     """
 
-    def __init__(
-        self, files: tuple[FileInput, ...], *, name: str, all_text: bool = False
-    ) -> None:
+    def __init__(self, files: tuple[FileInput, ...], *, name: str, all_text: bool = False) -> None:
         if all_text:
             raise NotSupportedYetError(
                 "Reading Parquet as text is not supported yet.", hint="Leave --all-text away."

@@ -122,10 +122,10 @@ class _Counter:
         size = len(chunk)
         window = np.concatenate((np.frombuffer(self._tail, np.uint8), chunk))
         feeds = window == _LF
-        self._look(buffer, window, feeds)
+        outside = self._outside(chunk)
+        self._look(buffer, window, feeds, outside)
         if self.hazard:
             return
-        outside = self._outside(chunk)
         ends = _pack(feeds[2:])
         delimiters = _pack(chunk == self._delimiter)
         if outside is not None:
@@ -161,15 +161,15 @@ class _Counter:
             hazard=self.hazard,
         )
 
-    def _look(self, buffer: bytearray, window: Bytes, feeds: Bits) -> None:
+    def _look(self, buffer: bytearray, window: Bytes, feeds: Bits, outside: Any) -> None:
         size = len(window) - 2
         if buffer.find(b"\0", 0, size) >= 0:
             self.hazard = "NUL characters"
         elif self._returns_differ(buffer, window, feeds):
             self.hazard = "line ends of several kinds"
-        elif self._is_blank_line_there(buffer, window, feeds):
+        elif self._is_blank_line_there(buffer, window, feeds, outside):
             self.hazard = "lines of blanks"
-        elif self._quote is not None and self._are_blanks_beside_quotes(window):
+        elif outside is not None and self._are_blanks_beside_quotes(window, outside):
             self.hazard = "blanks beside quotes"
 
     def _returns_differ(self, buffer: bytearray, window: Bytes, feeds: Bits) -> bool:
@@ -180,17 +180,20 @@ class _Counter:
         # Every pair is looked at with its second byte in this chunk.
         return bool((returns[1:-1] != feeds[2:]).any())
 
-    def _is_blank_line_there(self, buffer: bytearray, window: Bytes, feeds: Bits) -> bool:
+    def _is_blank_line_there(
+        self, buffer: bytearray, window: Bytes, feeds: Bits, outside: Any
+    ) -> bool:
         if not (feeds[1:-1] & self._any_of(window[2:], *self._blanks)).any():
             return False
         # At the edges of a chunk the answer may be a wrong yes, which costs time only.
-        return self._blank_line.search(buffer, 0, len(window) - 2) is not None
+        return any(
+            outside is None or _bit(outside, match.start())
+            for match in self._blank_line.finditer(buffer, 0, len(window) - 2)
+        )
 
-    def _are_blanks_beside_quotes(self, window: Bytes) -> bool:
-        """Whether blanks stand between a quote and the border of a field."""
+    def _are_blanks_beside_quotes(self, window: Bytes, outside: Any) -> bool:
+        """Whether blanks outside quotes stand between a quote and the border of a field."""
         quotes = window == self._quote
-        if not quotes.any():
-            return False
         blanks = self._any_of(window, *self._blanks)
         near = blanks[1:-1] & (quotes[2:] | quotes[:-2])
         if not near.any():
@@ -199,7 +202,9 @@ class _Counter:
         edges = [_LF, _CR, self._delimiter, *self._blanks]
         opens = quotes[at + 2] & self._any_of(window[at], *edges)
         closes = quotes[at] & self._any_of(window[at + 2], *edges)
-        return bool((opens | closes).any())
+        # The blank is byte `at - 1` of the chunk; where that is the chunk before, yes is safe.
+        free = (at == 0) | (_bits(outside, (at - 1).clip(0)) != 0)
+        return bool(((opens | closes) & free).any())
 
     def _outside(self, chunk: Bytes) -> Any:
         """Bits that are set outside quotes, packed; None when there is no quote to mind."""
@@ -293,6 +298,14 @@ def _pack(bits: Bits) -> Any:
     if len(packed) % 2:
         packed = np.append(packed, np.uint8(0))
     return packed.view("<u2")
+
+
+def _bit(words: Any, at: int) -> bool:
+    return bool(words[at >> 4] >> (at & 15) & 1)
+
+
+def _bits(words: Any, at: Any) -> Any:
+    return words[at >> 4] >> (at & 15).astype("uint16") & 1
 
 
 def _ones(words: Any) -> int:

@@ -162,7 +162,7 @@ class FastScan(_FileScan):
                     self._offsets.append(offset)
                     self._kinds.append(kind)
         blank = self._count.first_blank
-        if self._offsets and blank is not None and blank < self._offsets[-1]:
+        if self._offsets and blank is not None and blank <= self._offsets[-1]:
             return None  # blank lines are no records, but DuckDB numbers them
         return delimiters
 

@@ -89,7 +89,8 @@ def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) 
             for at in range(len(dialect.columns))
         ]
     )
-    nulls = exp.Array(expressions=[text(word) for word in dialect.null_values])
+    # No unquoted field holds a line feed, so that stands for "nothing is NULL".
+    nulls = exp.Array(expressions=[text(word) for word in dialect.null_values or ("\n",)])
     skip = dialect.skip_rows + dialect.header_rows
     options: dict[str, exp.Expression] = {
         "auto_detect": exp.false(),
