@@ -20,7 +20,7 @@ from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, Fas
 from airflow_etl_provider.engines.sources.files import FileInput
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "reference"))
-import slow_reader
+import slow_reader  # noqa: E402
 
 NAMES = ("a", "b", "c")
 
