@@ -37,8 +37,8 @@ class PostgresCluster:
 
 
 def _binaries() -> Iterator[Path]:
-    """Folders with `initdb` and `pg_ctl`: what `ETL_TEST_POSTGRES_BIN` names, and nothing else then;
-    otherwise the distribution's, newest first, and then the package's.
+    """Folders with `initdb` and `pg_ctl`: what `ETL_TEST_POSTGRES_BIN` names, and nothing else
+    then; otherwise the distribution's, newest first, and then the package's.
     """
     if "ETL_TEST_POSTGRES_BIN" in os.environ:
         yield Path(os.environ["ETL_TEST_POSTGRES_BIN"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_etl_provider.contracts.load import InputIdentity
-from airflow_etl_provider.contracts.reject import Reject
-from airflow_etl_provider.contracts.schema import Schema
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from duckdb import DuckDBPyConnection
+
+    from airflow_etl_provider.contracts.load import InputIdentity
+    from airflow_etl_provider.contracts.reject import Reject
+    from airflow_etl_provider.contracts.schema import Schema
 
 __all__ = ["Account", "Scan", "Source"]
 

@@ -61,9 +61,11 @@ class StoredFile:
                 with gzip.open(self.path, "rb") as stream:
                     yield cast("BinaryIO", stream)
             elif self.compression == "zip":
-                with zipfile.ZipFile(self.path) as archive:
-                    with self._open_member(archive) as stream:
-                        yield stream
+                with (
+                    zipfile.ZipFile(self.path) as archive,
+                    self._open_member(archive) as stream,
+                ):
+                    yield stream
             else:
                 with self.path.open("rb") as stream:
                     yield stream

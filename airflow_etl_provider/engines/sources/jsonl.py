@@ -1,14 +1,17 @@
 """JSON lines: one object a line, read by ourselves so that no digit and no line is lost.
 
-Every field is text: a number keeps the digits it was written with, objects and arrays stay JSON. A
-line that is no object is a rejected record; blank lines are none.
+A number keeps the digits it was written with, objects and arrays stay JSON. A line that is no
+object is a rejected record; blank lines are none.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from array import array
 from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
@@ -16,8 +19,8 @@ from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.files import is_unchanged
 from airflow_etl_provider.engines.sources.infer import suggest_types
 from airflow_etl_provider.engines.sources.rejected import RejectLog, number_rows
-from airflow_etl_provider.engines.sources.stream import BatchStream, new_view_name
-from airflow_etl_provider.exceptions import SourceError, SourceFormatError
+from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
+from airflow_etl_provider.exceptions import NotSupportedYetError, SourceError, SourceFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +41,9 @@ SAMPLE = 4 * 2**20
 MAX_LINE = 16 * 2**20
 """A longer line is rejected, so that no file can fill the memory."""
 
+MOST_LATE_KEYS = 100
+"""Keys outside the sample that are named and counted one by one."""
+
 BATCH_ROWS = 10_000
 BATCH_BYTES = 8 * 2**20
 
@@ -47,7 +53,13 @@ class NotAnObjectError(ValueError):
 
 
 class _Number(str):
-    """A number with the digits it was written with."""
+    """A number or truth value with the characters it was written with."""
+
+    __slots__ = ()
+
+
+class _Json(str):
+    """An object or array, written as JSON."""
 
     __slots__ = ()
 
@@ -62,7 +74,7 @@ def read_object(line: bytes) -> dict[str, str | None]:
             line.decode("utf-8"),
             parse_int=_Number,
             parse_float=_Number,
-            parse_constant=_Number,
+            parse_constant=_refuse_constant,
             object_pairs_hook=_unique,
         )
     except UnicodeDecodeError:
@@ -73,10 +85,26 @@ def read_object(line: bytes) -> dict[str, str | None]:
         raise NotAnObjectError("The line is nested too deeply.") from None
     if not isinstance(value, dict):
         raise NotAnObjectError("The line is no JSON object.")
-    read = {key: _text(item) for key, item in value.items()}
-    if any(text is not None and "\0" in text for text in read.values()):
-        raise NotAnObjectError("A value holds a NUL character, which databases can't store.")
+    try:
+        read = {key: _text(item) for key, item in value.items()}
+    except RecursionError:
+        raise NotAnObjectError("The line is nested too deeply.") from None
+    if b"\\u" in line:
+        _refuse_unstorable(read)
     return read
+
+
+def _refuse_constant(name: str) -> Any:
+    raise NotAnObjectError(f"{name} is no JSON.")
+
+
+def _refuse_unstorable(read: dict[str, str | None]) -> None:
+    """Escapes can write what no text column holds: NUL, and halves of a surrogate pair."""
+    for text in (*read, *(value for value in read.values() if value is not None)):
+        if "\0" in text:
+            raise NotAnObjectError("A text holds a NUL character, which databases can't store.")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise NotAnObjectError("A text holds half of a surrogate pair, which is no character.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,19 +115,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, _Number):
-        return None if value is None else str(value)
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return _nested(value)
+        return _Number("true" if value else "false")
+    return _Json(_nested(value))
 
 
 def _nested(value: Any) -> str:
     """JSON again, with numbers as they were written."""
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(key)}: {_nested(item)}" for key, item in value.items())
+        pairs = (
+            f"{json.dumps(key, ensure_ascii=False)}: {_nested(item)}" for key, item in value.items()
+        )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_nested, value)) + "]"
@@ -117,6 +145,10 @@ class JsonLinesSource:
         name: str,
         all_text: bool = False,
     ) -> None:
+        if spec.encoding and codecs.lookup(spec.encoding).name not in ("utf-8", "ascii"):
+            raise NotSupportedYetError(
+                f"JSON lines in {spec.encoding} are not supported yet.", hint="Write UTF-8."
+            )
         self.name = name
         self._files = {file.identity: file for file in files}
         self._nulls = frozenset(spec.null_values or ())
@@ -136,7 +168,13 @@ class JsonLinesSource:
                     "case only.",
                     hint="Rename one of them where the file is written.",
                 )
+        if not keys:
+            raise SourceFormatError(
+                f"{name} has no JSON object with a key at its beginning.",
+                hint="JSON lines have one object a line; check the file and its `format`.",
+            )
         self._keys = tuple(keys)
+        self._nested = frozenset() if all_text else self._nested_keys()
 
     @property
     def inputs(self) -> tuple[InputIdentity, ...]:
@@ -144,7 +182,10 @@ class JsonLinesSource:
 
     @property
     def schema(self) -> Schema:
-        return Schema(tuple(Field(key, LogicalType("string")) for key in self._keys))
+        text, nested = LogicalType("string"), LogicalType("json")
+        return Schema(
+            tuple(Field(key, nested if key in self._nested else text) for key in self._keys)
+        )
 
     @property
     def suggested(self) -> Schema:
@@ -152,13 +193,25 @@ class JsonLinesSource:
         if self._all_text:
             return self.schema
         rows = [tuple(record.get(key) for key in self._keys) for record in self._sampled]
-        return suggest_types(self._keys, [rows])
+        suggested = zip(suggest_types(self._keys, [rows]), self.schema, strict=True)
+        return Schema(
+            tuple(given if given.name in self._nested else field for field, given in suggested)
+        )
 
     def scan(self, input: InputIdentity, *, careful: bool = False) -> JsonLinesScan:
-        return JsonLinesScan(self._files[input], self._keys, nulls=self._nulls)
+        return JsonLinesScan(self._files[input], self._keys, nested=self._nested, nulls=self._nulls)
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _nested_keys(self) -> frozenset[str]:
+        """Keys that hold objects or arrays wherever the sample has a value; those are JSON."""
+        kinds: dict[str, set[bool]] = {}
+        for record in self._sampled:
+            for key, value in record.items():
+                if value is not None:
+                    kinds.setdefault(key, set()).add(isinstance(value, _Json))
+        return frozenset(key for key, found in kinds.items() if found == {True})
 
 
 class JsonLinesScan:
@@ -166,9 +219,17 @@ class JsonLinesScan:
 
     careful = True
 
-    def __init__(self, file: FileInput, keys: tuple[str, ...], *, nulls: frozenset[str]) -> None:
+    def __init__(
+        self,
+        file: FileInput,
+        keys: tuple[str, ...],
+        *,
+        nested: frozenset[str],
+        nulls: frozenset[str],
+    ) -> None:
         self._file = file
         self._keys = keys
+        self._nested = nested
         self._known = frozenset(keys)
         self._nulls = nulls
         self._view = new_view_name()
@@ -176,6 +237,7 @@ class JsonLinesScan:
         self._log: RejectLog | None = None
         self._records = self._good = 0
         self._late: dict[str, int] = {}
+        self._late_others = 0
         self._finished = False
 
     @property
@@ -188,7 +250,12 @@ class JsonLinesScan:
         if self._connection is not connection:
             self._connection = connection
             schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
-            BatchStream(schema, self._batches).register(connection, self._view)
+            stream = BatchStream(schema, self._batches)
+            if self._nested:
+                stream.register(connection, f"{self._view}_lines")
+                connection.execute(self._json_view())
+            else:
+                stream.register(connection, self._view)
         return self._view
 
     def account(self, *, rows_seen: int) -> Account:
@@ -202,6 +269,9 @@ class JsonLinesScan:
             "source has not; it was not loaded."
             for key, count in self._late.items()
         )
+        if self._late_others:
+            others = f"{self._late_others} values of further keys, which the sample has not"
+            notes += (f"{self.input.name}: {others}, were not loaded.",)
         return Account(
             records=self._records,
             scanned=self._good,
@@ -225,8 +295,21 @@ class JsonLinesScan:
             self._log.close()
             self._log = None
         if self._connection is not None:
-            self._connection.unregister(self._view)
+            drop_stream(self._connection, self._view)
+            drop_stream(self._connection, f"{self._view}_lines")
             self._connection = None
+
+    def _json_view(self) -> str:
+        """Write the statement that creates a view in which what is nested has the type JSON."""
+        columns: list[exp.Expression] = []
+        for key in self._keys:
+            column = exp.column(key, quoted=True)
+            nested = exp.alias_(exp.cast(column, "JSON"), key, quoted=True)
+            columns.append(nested if key in self._nested else column)
+        query = exp.select(*columns).from_(exp.to_table(f"{self._view}_lines"))
+        view = exp.to_table(self._view)
+        create = exp.Create(this=view, kind="VIEW", replace=True, expression=query)
+        return create.sql(dialect="duckdb")
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -235,7 +318,7 @@ class JsonLinesScan:
             self._log.close()
         log = self._log = RejectLog(self.input.name)
         self._records = self._good = 0
-        self._late, self._finished = {}, False
+        self._late, self._late_others, self._finished = {}, 0, False
         schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
         columns: list[list[str | None]] = [[] for _ in self._keys]
         held = 0
@@ -260,19 +343,24 @@ class JsonLinesScan:
             self._note_late(record)
             for column, key in zip(columns, self._keys, strict=True):
                 value = record.get(key)
+                if value is not None and key in self._nested and type(value) is str:
+                    value = json.dumps(value, ensure_ascii=False)
                 column.append(None if value in self._nulls else value)
             held += len(line)
-            if len(columns[0]) >= BATCH_ROWS or held >= BATCH_BYTES if columns else False:
+            if len(columns[0]) >= BATCH_ROWS or held >= BATCH_BYTES:
                 yield _batch(columns, schema)
                 columns, held = [[] for _ in self._keys], 0
-        if columns and columns[0]:
+        if columns[0]:
             yield _batch(columns, schema)
         self._finished = True
 
     def _note_late(self, record: dict[str, str | None]) -> None:
         if not record.keys() <= self._known:
-            for key in record.keys() - self._known:
-                self._late[key] = self._late.get(key, 0) + 1
+            for key in sorted(record.keys() - self._known):
+                if key not in self._late and len(self._late) >= MOST_LATE_KEYS:
+                    self._late_others += 1
+                else:
+                    self._late[key] = self._late.get(key, 0) + 1
 
 
 def _batch(columns: list[list[str | None]], schema: pa.Schema) -> pa.RecordBatch:

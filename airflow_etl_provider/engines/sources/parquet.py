@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.contracts.schema import Schema
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import from_arrow_schema
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.files import is_unchanged
-from airflow_etl_provider.engines.sources.stream import BatchStream, new_view_name
+from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
 from airflow_etl_provider.exceptions import NotSupportedYetError, SourceError, SourceFormatError
 
 if TYPE_CHECKING:
@@ -31,27 +34,23 @@ BATCH_ROWS = 32_768
 class ParquetSource:
     """Parquet files with one schema; its types are the source's types.
 
-    :param all_text: not for typed files: their values have no text of their own.
+    :param all_text: every value as DuckDB writes it; what is nested as JSON.
     """
 
     def __init__(self, files: tuple[FileInput, ...], *, name: str, all_text: bool = False) -> None:
-        if all_text:
-            raise NotSupportedYetError(
-                "Reading Parquet as text is not supported yet.", hint="Leave --all-text away."
-            )
         self.name = name
+        self._all_text = all_text
         self._files = {file.identity: file for file in files}
         self._rows: dict[InputIdentity, int] = {}
         schemas = [self._inspect(file) for file in files]
         self._arrow = schemas[0]
         for file, schema in zip(files, schemas, strict=True):
-            if not schema.equals(self._arrow, check_metadata=False):
-                raise SourceFormatError(
-                    f"{file.identity.name} has other columns or types than "
-                    f"{files[0].identity.name}.",
-                    hint="Load files of one schema together.",
-                )
-        self.schema: Schema = from_arrow_schema(self._arrow)
+            _expect_same_columns(file, schema, first=files[0], expected=self._arrow)
+        self.schema = from_arrow_schema(self._arrow)
+        if all_text:
+            self.schema = Schema(
+                tuple(Field(field.name, LogicalType("string")) for field in self.schema)
+            )
 
     @property
     def inputs(self) -> tuple[InputIdentity, ...]:
@@ -62,7 +61,12 @@ class ParquetSource:
         return self.schema
 
     def scan(self, input: InputIdentity, *, careful: bool = False) -> ParquetScan:
-        return ParquetScan(self._files[input], self._arrow, records=self._rows[input])
+        return ParquetScan(
+            self._files[input],
+            self._arrow,
+            records=self._rows[input],
+            all_text=self._all_text,
+        )
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -92,7 +96,8 @@ class ParquetScan:
 
     careful = True
 
-    def __init__(self, file: FileInput, schema: pa.Schema, *, records: int) -> None:
+    def __init__(self, file: FileInput, schema: pa.Schema, *, records: int, all_text: bool) -> None:
+        self._all_text = all_text
         self._file = file
         self._schema = schema
         self._records = records
@@ -106,7 +111,12 @@ class ParquetScan:
     def relation(self, connection: DuckDBPyConnection) -> str:
         if self._connection is not connection:
             self._connection = connection
-            BatchStream(self._schema, self._batches).register(connection, self._view)
+            stream = BatchStream(self._schema, self._batches)
+            if self._all_text:
+                stream.register(connection, f"{self._view}_typed")
+                connection.execute(_text_view(self._view, self._schema))
+            else:
+                stream.register(connection, self._view)
         return self._view
 
     def account(self, *, rows_seen: int) -> Account:
@@ -134,7 +144,8 @@ class ParquetScan:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.unregister(self._view)
+            drop_stream(self._connection, self._view)
+            drop_stream(self._connection, f"{self._view}_typed")
             self._connection = None
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -142,4 +153,43 @@ class ParquetScan:
 
         with pq.ParquetFile(self._file.stored.path) as parquet:
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                yield batch.cast(self._schema)
+                yield batch.select(self._schema.names).cast(self._schema)
+
+
+def _expect_same_columns(
+    file: FileInput, schema: pa.Schema, *, first: FileInput, expected: pa.Schema
+) -> None:
+    """Other order is fine: columns are matched by name.
+
+    :raises SourceFormatError: columns are missing, extra, or of another type.
+    """
+    types = {field.name: field.type for field in schema}
+    wanted = {field.name: field.type for field in expected}
+    said = [f"without {name!r}" for name in wanted if name not in types]
+    said += [f"with {name!r}" for name in types if name not in wanted]
+    said += [
+        f"with {name!r} as {types[name]} and not {of}"
+        for name, of in wanted.items()
+        if name in types and types[name] != of
+    ]
+    if said:
+        raise SourceFormatError(
+            f"{file.identity.name} has other columns than {first.identity.name}: it is "
+            f"{', '.join(said[:10])}.",
+            hint="Load files of one schema together.",
+        )
+
+
+def _text_view(name: str, schema: pa.Schema) -> str:
+    """Write the statement that creates a view with every column as text."""
+    from pyarrow import types
+
+    columns = []
+    for field in schema:
+        column: exp.Expression = exp.column(field.name, quoted=True)
+        if types.is_nested(field.type):
+            column = exp.Anonymous(this="to_json", expressions=[column])
+        columns.append(exp.alias_(exp.cast(column, "TEXT"), field.name, quoted=True))
+    query = exp.select(*columns).from_(exp.to_table(f"{name}_typed"))
+    create = exp.Create(this=exp.to_table(name), kind="VIEW", replace=True, expression=query)
+    return create.sql(dialect="duckdb")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-__all__ = ["BatchStream", "new_view_name"]
+__all__ = ["BatchStream", "drop_stream", "new_view_name"]
 
 _numbers = count(1)
 
@@ -42,3 +42,15 @@ class BatchStream:
 
     def register(self, connection: DuckDBPyConnection, name: str) -> None:
         connection.register(name, self)
+
+
+def drop_stream(connection: DuckDBPyConnection, name: str) -> None:
+    """Remove a view or a registered stream; a connection that is closed has nothing left."""
+    import duckdb
+
+    try:
+        connection.unregister(name)
+        # The name is made by `new_view_name` and needs no quotes.
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+    except duckdb.ConnectionException:
+        return

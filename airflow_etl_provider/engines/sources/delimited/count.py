@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 
-    Bytes = NDArray[np.uint8]
-    Bits = NDArray[np.bool_]
+# Arrays of numpy's, whose own types can't be checked on Python 3.10.
+Bytes: TypeAlias = Any
+Bits: TypeAlias = Any
 
 __all__ = ["ByteCount", "body_offset", "count_bytes", "delimiters_outside"]
 
@@ -68,7 +66,7 @@ def body_offset(head: bytes, dialect: ResolvedDialect, *, whole: bool) -> int | 
 
 
 def delimiters_outside(line: bytes, dialect: ResolvedDialect) -> int | None:
-    """Count the delimiters of one physical line that stand outside quotes; None: quote left open."""
+    """Count the delimiters of one line that stand outside quotes; None: a quote is left open."""
     delimiter = dialect.delimiter.encode()
     quote = dialect.quote.encode()
     if not quote or quote not in line:
@@ -217,7 +215,7 @@ class _Counter:
             return None
         words = _pack(quotes)
         inside, parity = _tables()
-        carry = np.empty(len(words) + 1, np.uint16)
+        carry: Any = np.empty(len(words) + 1, np.uint16)
         carry[0] = 0xFFFF if self._odd else 0
         np.bitwise_xor.accumulate(parity[words], out=carry[1:])
         if self._odd:
@@ -316,7 +314,7 @@ def _ones(words: Any) -> int:
 def _populations() -> Any:
     import numpy as np
 
-    words = np.arange(65536, dtype=np.uint16)
+    words: Any = np.arange(65536, dtype=np.uint16)
     return sum(((words >> bit) & 1) for bit in range(16)).astype(np.uint8)
 
 
@@ -325,7 +323,7 @@ def _tables() -> tuple[Any, Any]:
     """Of every word of quote bits: which places are inside quotes after it, and the parity."""
     import numpy as np
 
-    words = np.arange(65536, dtype=np.uint16)
+    words: Any = np.arange(65536, dtype=np.uint16)
     inside = words.copy()
     for shift in (1, 2, 4, 8):
         inside ^= inside << shift

@@ -264,7 +264,7 @@ def _write_field(value: str, dialect: ResolvedDialect) -> str:
 
 
 def _kind_of(problems: list[str]) -> int | None:
-    """The place in `_CODES`; None for trouble with quotes or long lines, which DuckDB can't tell."""
+    """The place in `_CODES`; None for trouble with quotes or long lines."""
     kinds = set(problems)
     if kinds <= {"MISSING COLUMNS", "TOO MANY COLUMNS", "INVALID ENCODING"}:
         return 1 if kinds == {"INVALID ENCODING"} else 0

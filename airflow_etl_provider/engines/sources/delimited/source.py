@@ -74,7 +74,7 @@ class DelimitedSource:
 
     @cached_property
     def suggested(self) -> Schema:
-        """What the values of a sample say: the beginnings of some files, and slices of the largest."""
+        """What a sample says: the beginnings of some files, and slices of the largest."""
         if self._all_text:
             return self.schema
         return suggest_types(self._fields, self._sampled_rows())

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
 from airflow_etl_provider.engines.targets.postgres.catalog import LOAD_COLUMNS, Column
-from airflow_etl_provider.engines.targets.postgres.types import Encoding, declared_type
+from airflow_etl_provider.engines.targets.postgres.types import (
+    STAGED_ENCODINGS,
+    created_encoding,
+    declared_type,
+)
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
     SpecificationError,
@@ -74,7 +78,7 @@ def plan_write(
     if relation is None:
         columns = tuple(_created(field, write.key) for field in schema)
         extra = _created_extra() if write.load_columns else ()
-        staged = any(column.encoding == "text" for column in columns)
+        staged = any(column.encoding in STAGED_ENCODINGS for column in columns)
         return WritePlan(place, columns, extra, creates=True, staged=staged)
     columns = _existing(relation, schema, where)
     extra = _existing_extra(relation, where) if write.load_columns else ()
@@ -90,7 +94,7 @@ def plan_write(
     staged = (
         write.mode != "append"
         or relation.row_triggers
-        or any(column.encoding == "text" for column in columns)
+        or any(column.encoding in STAGED_ENCODINGS for column in columns)
     )
     return WritePlan(place, columns, extra, creates=False, staged=staged)
 
@@ -189,9 +193,8 @@ def _existing_extra(relation: Relation, where: str) -> tuple[Column, ...]:
 
 
 def _created_extra() -> tuple[Column, ...]:
-    encodings: dict[str, Encoding] = {"string": "plain", "timestamptz": "timestamp"}
     return tuple(
-        Column(name, of, declared_type(of, column=name), encodings[of.kind])
+        Column(name, of, declared_type(of, column=name), created_encoding(of))
         for name, of in LOAD_COLUMNS.items()
     )
 
@@ -201,19 +204,6 @@ def _created(field: Field, key: tuple[str, ...]) -> Column:
         name=field.name,
         type=field.type,
         declared=declared_type(field.type, column=field.name),
-        encoding=_created_encoding(field.type),
+        encoding=created_encoding(field.type),
         required=not field.nullable or field.name in key,
     )
-
-
-def _created_encoding(of: LogicalType) -> Encoding:
-    if of.element is not None:
-        return "text" if of.element.kind in ("uuid", "json") else "plain"
-    encodings: dict[str, Encoding] = {
-        "date": "date",
-        "timestamp": "timestamp",
-        "timestamptz": "timestamp",
-        "uuid": "uuid",
-        "json": "jsonb",
-    }
-    return encodings.get(of.kind, "plain")

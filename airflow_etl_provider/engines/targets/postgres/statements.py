@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp, parse_one
 
+from airflow_etl_provider.engines.targets.postgres.types import STAGED_ENCODINGS
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -132,7 +134,7 @@ def _insert(
     table = _table(place.schema, place.table)
     if alias is not None:
         table.set("alias", exp.TableAlias(this=_name(alias)))
-    values = [_cast(c) if c.encoding == "text" else _column(c.name) for c in columns]
+    values = [_cast(c) if c.encoding in STAGED_ENCODINGS else _column(c.name) for c in columns]
     return exp.Insert(
         this=exp.Schema(this=table, expressions=[_name(c.name) for c in columns]),
         expression=exp.select(*values).from_(_table(schema, name)),
@@ -162,9 +164,7 @@ def _definition(name: str, declared: str, *, not_null: bool) -> exp.ColumnDef:
 
 
 def _staged_type(column: Column) -> str:
-    if column.encoding != "text":
-        return column.declared
-    return "text" if column.type.element is None else "text[]"
+    return "text" if column.encoding in STAGED_ENCODINGS else column.declared
 
 
 def _type(declared: str) -> exp.DataType:

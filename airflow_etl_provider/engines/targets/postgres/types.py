@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.metadata import version
 from typing import Literal
 
 from airflow_etl_provider.contracts.types import MAX_PRECISION, Kind, LogicalType
 from airflow_etl_provider.exceptions import TargetSchemaError
 
-__all__ = ["Encoding", "declared_type", "encoding_of", "logical_type"]
+__all__ = [
+    "STAGED_ENCODINGS",
+    "Encoding",
+    "created_encoding",
+    "declared_type",
+    "encoding_of",
+    "logical_type",
+]
 
-Encoding = Literal["plain", "date", "timestamp", "uuid", "jsonb", "text"]
+Encoding = Literal["plain", "date", "timestamp", "uuid", "jsonb", "text", "array"]
 """How a column's values travel.
 
 `plain`: the driver's binary form is the column's. `date`, `timestamp`, `uuid`, `jsonb`: binary
-COPY takes the column once we gave the values that form. `text`: only a cast takes it there.
+COPY takes the column once we gave the values that form. `text`: only a cast takes it there;
+`array`: the same, from a list that we write as text.
 """
+
+STAGED_ENCODINGS: frozenset[Encoding] = frozenset({"text", "array"})
+"""Those that need a staging table for their cast."""
 
 _SIMPLE: dict[str, LogicalType] = {
     "bool": LogicalType("bool"),
@@ -49,6 +62,9 @@ _ARRAY_ELEMENTS = frozenset(
      "time", "timestamp", "timestamptz", "interval", "bytea"}
 )  # fmt: skip
 """Elements whose arrays the driver writes as the server reads them."""
+
+_FIRST_DRIVER_WITH_NULLS = (1, 13)
+"""Older drivers write a missing element as 0 or as empty text."""
 
 _DECLARED: dict[Kind, str] = {
     "bool": "boolean",
@@ -96,12 +112,34 @@ def encoding_of(name: str, *, kind: str, element: str | None = None) -> Encoding
     :param kind: `pg_type.typtype`; `e` is an enum.
     """
     if element is not None:
-        return "plain" if element in _ARRAY_ELEMENTS else "text"
+        return "plain" if element in _ARRAY_ELEMENTS and driver_keeps_nulls() else "array"
     if name in _ENCODED:
         return _ENCODED[name]
     return (
         "plain" if name in _TEXTS or name in _SIMPLE or name == "numeric" or kind == "e" else "text"
     )
+
+
+@lru_cache(maxsize=1)
+def driver_keeps_nulls() -> bool:
+    """Whether the installed driver can write arrays with missing elements."""
+    numbers = version("adbc-driver-postgresql").split(".")[:2]
+    return tuple(int(number) for number in numbers) >= _FIRST_DRIVER_WITH_NULLS
+
+
+def created_encoding(of: LogicalType) -> Encoding:
+    """Say how values reach a column that `declared_type` declared."""
+    if of.element is not None:
+        plain = of.element.kind not in ("uuid", "json") and driver_keeps_nulls()
+        return "plain" if plain else "array"
+    encodings: dict[Kind, Encoding] = {
+        "date": "date",
+        "timestamp": "timestamp",
+        "timestamptz": "timestamp",
+        "uuid": "uuid",
+        "json": "jsonb",
+    }
+    return encodings.get(of.kind, "plain")
 
 
 def declared_type(of: LogicalType, *, column: str) -> str:

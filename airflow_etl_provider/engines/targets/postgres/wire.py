@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_etl_provider.engines.targets.postgres.array_text import array_texts
 from airflow_etl_provider.exceptions import TargetDataError, TargetSchemaError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ _WIRE_TYPES: dict[Encoding, pa.DataType] = {
     "date": pa.int32(),
     "timestamp": pa.int64(),
     "uuid": pa.binary(16),
+    "array": pa.string(),
 }
 
 
@@ -112,6 +114,8 @@ def _encode(column: pa.Array, encoding: Encoding, name: str) -> pa.Array:
         return pc.binary_join_element_wise("\x01", column, "")
     if encoding == "uuid":
         return _uuid_bytes(column, name)
+    if encoding == "array":
+        return array_texts(column)
     return column
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.targets.postgres import types
 from airflow_etl_provider.exceptions import TargetDataError, TargetSchemaError
 
 pytestmark = pytest.mark.postgres
@@ -96,7 +97,12 @@ CASES = [
         ["10:00:00+02", "00:00:00+00"],
     ),
     ("string", "int4range", ["[1,5)", "empty"], ["[1,5)", "empty"]),
-    ("string", "xml", ["<a/>", "<b>x</b>"], ["<a/>", "<b>x</b>"]),
+    (
+        "string",
+        "macaddr",
+        ["08:00:2b:01:02:03", "0-0-0-0-0-1"],
+        ["08:00:2b:01:02:03", "00:00:00:00:00:01"],
+    ),
     ("string", '"Odd Type"', ["(1,x)", "(2,)"], ["(1,x)", "(2,)"]),
     ("int32", "positive", [1, 2], ["1", "2"]),
     ("string(4)", "code", ["AB12", "x"], ["AB12", "x"]),
@@ -118,6 +124,57 @@ CREATE DOMAIN positive AS integer CHECK (value > 0);
 CREATE DOMAIN word AS varchar(4);
 CREATE DOMAIN code AS word;
 """
+
+
+ARRAYS = [
+    ("int16", "smallint[]", [-1, None], "{-1,NULL}"),
+    ("int32", "integer[]", [None, 1], "{NULL,1}"),
+    ("int64", "bigint[]", [2**62, None], "{4611686018427387904,NULL}"),
+    ("float32", "real[]", [1.5, None], "{1.5,NULL}"),
+    ("float64", "double precision[]", [float("inf"), None, 0.1], "{Infinity,NULL,0.1}"),
+    ("decimal(10,2)", "numeric(10,2)[]", [Decimal("1.20"), None], "{1.20,NULL}"),
+    (
+        "string",
+        "text[]",
+        ["a,b", '"', "\\", "NULL", "", None],
+        '{"a,b","\\"","\\\\","NULL","",NULL}',
+    ),
+    ("bool", "boolean[]", [True, None, False], "{t,NULL,f}"),
+    ("date", "date[]", [dt.date(2026, 1, 1), None], "{2026-01-01,NULL}"),
+    ("time", "time[]", [dt.time(1, 2, 3, 4), None], "{01:02:03.000004,NULL}"),
+    ("timestamp", "timestamp[]", [moment(2026, 1, 1), None], '{"2026-01-01 00:00:00",NULL}'),
+    (
+        "timestamptz",
+        "timestamptz[]",
+        [moment(2026, 1, 1, zone=UTC), None],
+        '{"2026-01-01 00:00:00+00",NULL}',
+    ),
+    ("duration", "interval[]", [SHORT, None], '{"1 mon -2 days +00:00:00.000003",NULL}'),
+    ("binary", "bytea[]", [b"\0\xff", None, b""], '{"\\\\x00ff",NULL,"\\\\x"}'),
+    ("uuid", "uuid[]", [str(UUID), None], f"{{{UUID},NULL}}"),
+    ("json", "jsonb[]", ['{"a":1}', None], '{"{\\"a\\": 1}",NULL}'),
+]
+
+
+@pytest.mark.parametrize("driver_keeps_nulls", [True, False])
+@pytest.mark.parametrize(("element", "declared", "given", "stored"), ARRAYS)
+def test_missing_elements_of_arrays_stay_missing(
+    warehouse,
+    monkeypatch,
+    element: str,
+    declared: str,
+    given: list,
+    stored: str,
+    driver_keeps_nulls: bool,
+) -> None:
+    if not driver_keeps_nulls:
+        monkeypatch.setattr(types, "driver_keeps_nulls", lambda: False)
+    warehouse.sql(f"CREATE TABLE t (n int, v {declared})")
+    column = pa.array([given, None, [], given], to_arrow(parse_type(f"array<{element}>")))
+    rows = pa.table({"n": pa.array([0, 1, 2, 3], pa.int32()), "v": column}).slice(1)
+    warehouse.run("t", rows)
+    found = warehouse.sql("SET timezone = 'UTC'; SELECT v::text FROM t ORDER BY n")
+    assert [row[0] for row in found] == [None, "{}", stored]
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -18,9 +16,10 @@ from airflow_etl_provider.engines.sources.delimited.count import body_offset, co
 from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, FastScan
 from airflow_etl_provider.engines.sources.files import FileInput
+from tests.reference import slow_reader
 
-sys.path.insert(0, str(Path(__file__).parents[4] / "reference"))
-import slow_reader  # noqa: E402
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = ("a", "b", "c")
 
