@@ -19,6 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -192,9 +193,13 @@ def ledger_of(table: str) -> list[LedgerEntry]:
 def describe_quarantine(title: str, locations: list[str]) -> None:
     """Print the first rejected rows of the newest load, and the commands that show all."""
     from airflow_etl_provider.cli.quarantine import describe_reason, text_of
-    from airflow_etl_provider.engines.quarantine import read_quarantine
+    from airflow_etl_provider.engines.quarantine import list_quarantines, read_quarantine
 
-    say(f"\n  {title}")
+    codes: Counter[str] = Counter()
+    for location in locations:
+        for manifest in list_quarantines(location):
+            codes.update(manifest.codes)
+    say(f"\n  {title}: {', '.join(f'{code} {count:,}' for code, count in codes.most_common())}")
     for reject in islice(read_quarantine(locations[-1]), REJECTS_SHOWN):
         raw = text_of(reject.raw).strip()
         say(f"    record {reject.record}: {'; '.join(map(describe_reason, reject.reasons))}")
@@ -206,7 +211,6 @@ def describe_quarantine(title: str, locations: list[str]) -> None:
 
 def serve(environment: dict[str, str]) -> int:
     """Run Airflow with its web interface until Ctrl-C, and leave no process behind."""
-    environment = environment | {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False"}
     log = LOGS / "standalone.log"
     address = environment["AIRFLOW__API__BASE_URL"]
     say(f"  Airflow's log is {shown(log)}")
@@ -225,12 +229,14 @@ def serve(environment: dict[str, str]) -> int:
                 say(f"Airflow did not come up; see {log}")
                 return 1
             say(f"\nAirflow is at {address} (no login, this machine only).")
+            for dag in ("orders", "mapped_files"):
+                switch_on(address, dag)
             say("Trigger the DAGs orders, mapped_files and flights there. Ctrl-C stops it.")
             airflow.wait()
             say(f"Airflow ended by itself; see {log}")
             return 1
         except KeyboardInterrupt:
-            say("\nStopping Airflow ...")
+            say("\nStopping Airflow; that takes up to half a minute ...")
             return 0
         finally:
             stop(airflow)
@@ -247,6 +253,22 @@ def wait_for(url: str, process: subprocess.Popen[bytes], *, seconds: float = 180
         except (urllib.error.URLError, OSError):
             time.sleep(1)
     return False
+
+
+def switch_on(address: str, dag: str) -> None:
+    """Let a DAG run that has no schedule; one that is not parsed yet is left for the person."""
+    with urllib.request.urlopen(f"{address}/auth/token", timeout=30) as answer:  # noqa: S310
+        token = json.load(answer)["access_token"]
+    request = urllib.request.Request(  # noqa: S310 - our own loopback
+        f"{address}/api/v2/dags/{dag}",
+        data=b'{"is_paused": false}',
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        method="PATCH",
+    )
+    try:
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        say(f"{dag} is not switched on yet (HTTP {error.code}); its switch is in the list of DAGs.")
 
 
 def stop(process: subprocess.Popen[bytes], *, seconds: float = 15) -> None:

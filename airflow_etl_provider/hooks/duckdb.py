@@ -29,6 +29,7 @@ class DuckDbHook(DbApiHook):
     conn_type = "duckdb"
     hook_name = "DuckDB"
     supports_autocommit = True
+    _placeholder = "?"
 
     def get_conn(self) -> DuckDBPyConnection:
         """Open the file."""

@@ -269,7 +269,10 @@ def test_a_file_cut_off_or_of_another_kind_is_told_apart(
     rows = [(str(number), "name", os.urandom(30).hex()) for number in range(20_000)]
     path = tmp_path / kind.write(tmp_path, NAMES, rows)
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(SourceFormatError):
+
+    def read() -> None:
         source = opened(path.name)
-        scan = source.scan(source.inputs[0])
-        fetch(scan, connection)
+        fetch(source.scan(source.inputs[0]), connection)
+
+    with pytest.raises(SourceFormatError):
+        read()

@@ -301,7 +301,7 @@ class JsonLinesScan:
 
     def _json_view(self) -> str:
         """Write the statement that creates a view in which what is nested has the type JSON."""
-        columns: list[exp.Expression] = []
+        columns: list[Any] = []
         for key in self._keys:
             column = exp.column(key, quoted=True)
             nested = exp.alias_(exp.cast(column, "JSON"), key, quoted=True)
