@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import difflib
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,10 @@ ExpressionKind = Literal["conversion", "filter", "rule", "load"]
 MAX_LENGTH = 10_000
 """Characters; a longer expression belongs into a view or a model."""
 
-MAX_DEPTH = 80
+MAX_TOKENS = 2_000
+"""Words and signs; more would take seconds to check."""
+
+MAX_DEPTH = 30
 """Levels of brackets, functions and signs; more would exhaust the parser's stack."""
 
 FUNCTIONS = frozenset(
@@ -32,7 +36,7 @@ FUNCTIONS = frozenset(
     abs ascii bit_length ceil ceiling char_length character_length chr coalesce concat concat_ws
     contains date_diff datediff date_part datepart date_sub date_trunc datetrunc day dayname
     dayofmonth dayofweek dayofyear ends_with suffix epoch epoch_ms even exp extract floor
-    greatest hour ifnull initcap instr isfinite isinf isnan isoyear isodow json_array_length
+    greatest hour ifnull instr isfinite isinf isnan isoyear isodow json_array_length
     json_extract json_extract_string json_type json_valid last_day lcase least left len length
     levenshtein ln log log10 log2 lower lpad ltrim make_date make_time make_timestamp md5
     microsecond millisecond minute mod month monthname nullif ord parse_filename pow power
@@ -53,6 +57,36 @@ _TYPES = frozenset(
     """.split()  # noqa: SIM905
 )
 
+_WORDS = frozenset(
+    """
+    all and any array as between case cast distinct else end escape extract from if ilike in
+    interval is like not on or position some substring then trim try_cast when
+    tinyint smallint int integer bigint float double real decimal numeric boolean bool text varchar
+    char string date time timestamp timestamptz uuid json
+    """.split()  # noqa: SIM905
+)
+"""What may stand before a bracket without being a function."""
+
+_CLOCK = "the clock; a load must give the same result again"
+_CHANCE = "chance; a load must give the same result again"
+_SESSION = "a setting of the session"
+
+_REFUSED_FUNCTIONS = {
+    **dict.fromkeys(
+        (
+            "now",
+            "today",
+            "get_current_timestamp",
+            "current_localtimestamp",
+            "transaction_timestamp",
+        ),
+        _CLOCK,
+    ),
+    **dict.fromkeys(("random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "setseed"), _CHANCE),
+    **dict.fromkeys(("current_setting", "getvariable", "version", "current_schema"), _SESSION),
+    **dict.fromkeys(("nextval", "currval"), "a sequence; a load must give the same result again"),
+}
+
 _REASONS = {
     "Select": "a subquery",
     "Subquery": "a subquery",
@@ -67,11 +101,11 @@ _REASONS = {
     "Placeholder": "a placeholder",
     "SessionParameter": "a setting",
     "Lambda": "a lambda",
-    "Rand": "chance; a load must give the same result again",
-    "CurrentDate": "the clock; a load must give the same result again",
-    "CurrentTime": "the clock; a load must give the same result again",
-    "CurrentTimestamp": "the clock; a load must give the same result again",
-    "CurrentUser": "a setting of the session",
+    "Rand": _CHANCE,
+    "CurrentDate": _CLOCK,
+    "CurrentTime": _CLOCK,
+    "CurrentTimestamp": _CLOCK,
+    "CurrentUser": _SESSION,
     "Semicolon": "more than one statement",
 }
 
@@ -102,6 +136,10 @@ def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
     _check_size(sql, kind)
     try:
         tokens = sqlglot.tokenize(sql, read="duckdb")
+        if len(tokens) > MAX_TOKENS:
+            raise SpecificationError(
+                f"The {kind} has {len(tokens)} words and signs; at most {MAX_TOKENS} are allowed."
+            )
         trees = sqlglot.parse(sql, read="duckdb")
     except (ParseError, TokenError) as error:
         raise SpecificationError(_parse_problem(sql, kind, error)) from error
@@ -112,9 +150,13 @@ def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
     tree = trees[0]
     if tree is None:
         raise SpecificationError(f"The {kind} is empty.")
+    _check_depth(tree, kind)
+    called = _called(tokens)
+    for word in sorted(called & _REFUSED_FUNCTIONS.keys()):
+        raise _refused(sql, kind, word, _unknown_function(word))
     columns: dict[str, None] = {}
     for node in tree.walk(bfs=False):
-        _check_node(node, sql, kind)
+        _check_node(node, sql, kind, called)
         if isinstance(node, exp.Column):
             columns[node.name] = None
     return ParsedExpression(sql, kind, tuple(columns), tree)
@@ -137,7 +179,30 @@ def _check_size(sql: str, kind: ExpressionKind) -> None:
         raise SpecificationError(f"The {kind} is too complex.")
 
 
-def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind) -> None:
+def _check_depth(tree: exp.Expr, kind: ExpressionKind) -> None:
+    """Refuse trees that can't be written again; chains of one operator cost no depth there."""
+    pending = [(tree, 0)]
+    while pending:
+        node, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise SpecificationError(f"The {kind} is nested more than {MAX_DEPTH} levels deep.")
+        pending += [
+            (child, depth + (type(child) is not type(node))) for child in node.iter_expressions()
+        ]
+
+
+def _called(tokens: list[Any]) -> frozenset[str]:
+    """The words that stand before a bracket: functions, types and some keywords."""
+    from sqlglot import TokenType
+
+    return frozenset(
+        word.text.lower()
+        for word, bracket in itertools.pairwise(tokens)
+        if bracket.token_type == TokenType.L_PAREN and word.text.replace("_", "a").isalnum()
+    )
+
+
+def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind, called: frozenset[str]) -> None:
     from sqlglot import exp
 
     name = type(node).__name__
@@ -163,7 +228,10 @@ def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind) -> None:
         return
     if isinstance(node, exp.Func):
         words = {_word(node).lower(), *(n.lower() for n in type(node).sql_names())}
-        if words & FUNCTIONS:
+        # sqlglot has names of its own for some (make_date is a DateFromParts): what was written
+        # counts, unless it was written without brackets, as current_user is.
+        bracketed = name not in _without_brackets() and called <= FUNCTIONS | _WORDS
+        if words & FUNCTIONS or bracketed:
             return
         raise _refused(sql, kind, _word(node), _unknown_function(_word(node).lower()))
     raise _refused(sql, kind, _word(node), f"{name}, which is no part of an expression here")
@@ -183,7 +251,7 @@ def _allowed_nodes() -> tuple[type[Any], ...]:
         StrToDate TimeToStr Substring StrPosition Trim Upper Lower Length Round Abs Ceil Floor
         Left Right Replace Pow SplitPart RegexpExtract RegexpReplace RegexpFullMatch RegexpILike
         StartsWith EndsWith Greatest Least Year Month Day DayOfWeek DayOfYear DayOfMonth Week
-        WeekOfYear Quarter ConcatWs Pad Sqrt Ln Log Exp Sign Reverse Repeat Contains Initcap MD5
+        WeekOfYear Quarter ConcatWs Pad Sqrt Ln Log Exp Sign Reverse Repeat Contains MD5
         SHA2 Unicode Chr Levenshtein JSONExtract JSONExtractScalar JSONPath JSONPathRoot
         JSONPathKey JSONPathSubscript Array Bracket ArrayContains AtTimeZone Collate IsNan IsInf
         Hour Minute Second LastDay Translate Strftime ToBase64 Hex
@@ -202,7 +270,17 @@ def _word(node: exp.Expr) -> str:
     return node.sql("duckdb")
 
 
+@lru_cache(maxsize=1)
+def _without_brackets() -> frozenset[str]:
+    """Names of the classes of what is called without brackets."""
+    from sqlglot.dialects.duckdb import DuckDB
+
+    return frozenset(c.__name__ for c in DuckDB.Parser.NO_PAREN_FUNCTIONS.values())
+
+
 def _unknown_function(name: str) -> str:
+    if reason := _REFUSED_FUNCTIONS.get(name.lower()):
+        return f"the function {name}: {reason}"
     near = difflib.get_close_matches(name.lower(), sorted(FUNCTIONS), n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"the function {name}, which is not among the allowed ones{hint}"

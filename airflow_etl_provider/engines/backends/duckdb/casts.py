@@ -56,8 +56,8 @@ UUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 
 def strict_cast(
-    value: exp.Expression, given: LogicalType, target: LogicalType, *, rounded: bool = False
-) -> exp.Expression:
+    value: exp.Expr, given: LogicalType, target: LogicalType, *, rounded: bool = False
+) -> exp.Expr:
     """Render the cast of `value` from `given` to `target`; NULL where it is not exactly possible.
 
     :param rounded: round numbers half away from zero instead.
@@ -82,7 +82,7 @@ def strict_cast(
     return _simple(value, given, target)
 
 
-def text_of(value: exp.Expression, given: LogicalType) -> exp.Expression:
+def text_of(value: exp.Expr, given: LogicalType) -> exp.Expr:
     """Render the one text of a value; not finite numbers have none.
 
     Instants are written in UTC whatever the session's time zone: 2024-01-05 08:00:00+00.
@@ -97,20 +97,18 @@ def text_of(value: exp.Expression, given: LogicalType) -> exp.Expression:
     return _finite_only(value, given, cast(value, _STRING))
 
 
-def _fitting(value: exp.Expression, target: LogicalType, given: LogicalType) -> exp.Expression:
+def _fitting(value: exp.Expr, target: LogicalType, given: LogicalType) -> exp.Expr:
     if target.length is None or (given.length is not None and given.length <= target.length):
         return value
     short = exp.LTE(this=call("length", value), expression=number(target.length))
     return when(short, value)
 
 
-def _finite_only(
-    value: exp.Expression, given: LogicalType, result: exp.Expression
-) -> exp.Expression:
+def _finite_only(value: exp.Expr, given: LogicalType, result: exp.Expr) -> exp.Expr:
     return when(call("isfinite", value), result) if given.kind in _FLOATS else result
 
 
-def _from_text(value: exp.Expression, target: LogicalType, *, rounded: bool) -> exp.Expression:
+def _from_text(value: exp.Expr, target: LogicalType, *, rounded: bool) -> exp.Expr:
     if target.is_integer:
         if rounded:
             return when(matches(value, _plain_number()), try_cast(value, target))
@@ -145,14 +143,14 @@ def _from_text(value: exp.Expression, target: LogicalType, *, rounded: bool) -> 
 
 
 def _read_back(
-    value: exp.Expression, target: LogicalType, pattern: str, *, unless: str | None = None
-) -> exp.Expression:
+    value: exp.Expr, target: LogicalType, pattern: str, *, unless: str | None = None
+) -> exp.Expr:
     """Take what reads back as it was written, else what is as the pattern says.
 
     :param unless: an end of the written form that is refused (years before 1).
     """
     result = try_cast(value, target)
-    same: exp.Expression = exp.EQ(this=cast(result, _STRING), expression=atom(value))
+    same: exp.Expr = exp.EQ(this=cast(result, _STRING), expression=atom(value))
     if unless is not None:
         # `infinity` reads back too, and so do years beyond four digits.
         same = exp.And(
@@ -173,9 +171,7 @@ def _plain_number() -> str:
     return r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)\s*"
 
 
-def text_to_decimal(
-    value: exp.Expression, target: LogicalType, *, rounded: bool = False
-) -> exp.Expression:
+def text_to_decimal(value: exp.Expr, target: LogicalType, *, rounded: bool = False) -> exp.Expr:
     """Render text in plain notation as a decimal; digits that would be lost reject unless zeros."""
     result = try_cast(value, target)
     if rounded:
@@ -187,18 +183,18 @@ def text_to_decimal(
     return choose((same, result), (matches(value, pattern), result))
 
 
-def text_to_float(value: exp.Expression, target: LogicalType) -> exp.Expression:
+def text_to_float(value: exp.Expr, target: LogicalType) -> exp.Expr:
     """Render text as the nearest floating-point number, which must be finite."""
     result = try_cast(value, target)
     plain = exp.Not(this=call("contains", value, text("_")))
     return when(exp.And(this=call("isfinite", result), expression=plain), result)
 
 
-def text_to_timestamptz(value: exp.Expression) -> exp.Expression:
+def text_to_timestamptz(value: exp.Expr) -> exp.Expr:
     """Render ISO text with an offset as an instant."""
     floor = cast(text("0001-01-01 00:00:00+00"), _TIMESTAMPTZ)
 
-    def late_enough(written: exp.Expression, between: str) -> tuple[exp.Expression, exp.Expression]:
+    def late_enough(written: exp.Expr, between: str) -> tuple[exp.Expr, exp.Expr]:
         result = try_cast(written, _TIMESTAMPTZ)
         fits = matches(value, rf"\s*{DAY}[ T]{CLOCK}{between}{OFFSET}\s*")
         return exp.And(this=fits, expression=exp.GTE(this=result, expression=floor)), result
@@ -208,19 +204,19 @@ def text_to_timestamptz(value: exp.Expression) -> exp.Expression:
     return choose(late_enough(value, ""), late_enough(closed, " "))
 
 
-def instant_of_utc(value: exp.Expression) -> exp.Expression:
+def instant_of_utc(value: exp.Expr) -> exp.Expr:
     """Render a timestamp in UTC as an instant, without the cost of a time zone."""
     return call("make_timestamptz", call("epoch_us", value))
 
 
 def words_to_bool(
-    value: exp.Expression, true_words: tuple[str, ...], false_words: tuple[str, ...]
-) -> exp.Expression:
+    value: exp.Expr, true_words: tuple[str, ...], false_words: tuple[str, ...]
+) -> exp.Expr:
     """Render words as true or false, without case and surrounding blanks."""
     bare = call("lower", value)
     trimmed = call("lower", call("trim", value, text(" \t\r\n\f\v\u00a0")))
 
-    def one_of(word: exp.Expression, words: tuple[str, ...]) -> exp.Expression:
+    def one_of(word: exp.Expr, words: tuple[str, ...]) -> exp.Expr:
         lower = dict.fromkeys(w.strip().lower() for w in words)
         return exp.In(this=word.copy(), expressions=[text(w) for w in lower])
 
@@ -237,7 +233,7 @@ _JSON_LAX = r'(?s)\s*(?:[\[\]{}:,\s]|"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|f
 """Only words that JSON has; what they add up to is the parser's business."""
 
 
-def strict_json(value: exp.Expression) -> exp.Expression:
+def strict_json(value: exp.Expr) -> exp.Expr:
     """Render text as JSON; DuckDB's parser also takes NaN, Infinity and trailing commas."""
     result = try_cast(value, LogicalType("json"))
     bare = call("regexp_replace", value, text(r'(?s)"(?:[^"\\]|\\.)*"'), text('""'), text("g"))
@@ -247,8 +243,8 @@ def strict_json(value: exp.Expression) -> exp.Expression:
 
 
 def _number_to_number(
-    value: exp.Expression, given: LogicalType, target: LogicalType, *, rounded: bool
-) -> exp.Expression:
+    value: exp.Expr, given: LogicalType, target: LogicalType, *, rounded: bool
+) -> exp.Expr:
     result = try_cast(value, target)
     if rounded:
         # The cast of a whole float rounds half to even; round() first makes it half away from zero.
@@ -259,15 +255,13 @@ def _number_to_number(
         return result
     if given.is_integer and target.kind == "decimal":
         return result
-    exact: exp.Expression = exp.EQ(this=try_cast(result, given), expression=atom(value))
+    exact: exp.Expr = exp.EQ(this=try_cast(result, given), expression=atom(value))
     if target.kind in _FLOATS:
         exact = exp.And(this=call("isfinite", result), expression=exact)
     return when(exact, result)
 
 
-def _array(
-    value: exp.Expression, given: LogicalType, target: LogicalType, *, rounded: bool
-) -> exp.Expression:
+def _array(value: exp.Expr, given: LogicalType, target: LogicalType, *, rounded: bool) -> exp.Expr:
     element = exp.column(exp.to_identifier("element"))
     each = exp.Anonymous(
         this="list_transform",
@@ -284,7 +278,7 @@ def _array(
     return when(whole, each)
 
 
-def _simple(value: exp.Expression, given: LogicalType, target: LogicalType) -> exp.Expression:
+def _simple(value: exp.Expr, given: LogicalType, target: LogicalType) -> exp.Expr:
     if target.kind == "bool":
         zero, one = number(0), number(1)
         return choose(

@@ -23,12 +23,12 @@ C = TypeVar("C", bound=Conversion)
 class Inputs:
     """What a renderer gets: the trees of the inputs, their types, and the type to make."""
 
-    trees: tuple[exp.Expression, ...]
+    trees: tuple[exp.Expr, ...]
     types: tuple[LogicalType, ...]
     output: LogicalType
 
     @property
-    def value(self) -> exp.Expression:
+    def value(self) -> exp.Expr:
         """The first input."""
         return self.trees[0]
 
@@ -38,18 +38,18 @@ class Inputs:
         return self.types[0]
 
 
-Renderer = Callable[[Any, Inputs], exp.Expression]
+Renderer = Callable[[Any, Inputs], exp.Expr]
 _RENDERERS: dict[type[Conversion], Renderer] = {}
 
 
 def renders(
     of: type[C],
-) -> Callable[[Callable[[C, Inputs], exp.Expression]], Callable[[C, Inputs], exp.Expression]]:
+) -> Callable[[Callable[[C, Inputs], exp.Expr]], Callable[[C, Inputs], exp.Expr]]:
     """Make a function the renderer of a conversion."""
 
     def register(
-        function: Callable[[C, Inputs], exp.Expression],
-    ) -> Callable[[C, Inputs], exp.Expression]:
+        function: Callable[[C, Inputs], exp.Expr],
+    ) -> Callable[[C, Inputs], exp.Expr]:
         _RENDERERS[of] = function
         return function
 
@@ -59,10 +59,10 @@ def renders(
 def render_conversion(
     conversion: Conversion,
     *,
-    inputs: tuple[exp.Expression, ...],
+    inputs: tuple[exp.Expr, ...],
     input_types: tuple[LogicalType, ...],
     target: LogicalType,
-) -> exp.Expression:
+) -> exp.Expr:
     """Give the tree of one conversion, of type `conversion.output_type(input_types, target)`.
 
     An input may stand in the tree several times, so it should be a column of a layer below.

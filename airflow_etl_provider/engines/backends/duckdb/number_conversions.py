@@ -58,14 +58,14 @@ def _group_pattern(thousands: str | None) -> str:
     return f"(?:[0-9]{{1,3}}(?:[{re.escape(_kinds(thousands))}][0-9]{{3}})+|[0-9]+)"
 
 
-def _without(value: exp.Expression, unwanted: str) -> exp.Expression:
+def _without(value: exp.Expr, unwanted: str) -> exp.Expr:
     for character in unwanted:
         value = call("replace", value, text(character), text(""))
     return value
 
 
 @renders(ParseInt)
-def _parse_int(conversion: ParseInt, inputs: Inputs) -> exp.Expression:
+def _parse_int(conversion: ParseInt, inputs: Inputs) -> exp.Expr:
     if conversion.thousands is None:
         return strict_cast(inputs.value, _STRING, inputs.output)
     pattern = rf"\s*[+-]?{_group_pattern(conversion.thousands)}\s*"
@@ -74,7 +74,7 @@ def _parse_int(conversion: ParseInt, inputs: Inputs) -> exp.Expression:
 
 
 @renders(ParseDecimal)
-def _parse_decimal(conversion: ParseDecimal, inputs: Inputs) -> exp.Expression:
+def _parse_decimal(conversion: ParseDecimal, inputs: Inputs) -> exp.Expr:
     bare = not (
         conversion.currency
         or conversion.parentheses
@@ -104,7 +104,7 @@ def _digits_pattern(conversion: ParseDecimal, output: LogicalType) -> str:
     return f"(?:{groups}(?:{point}[0-9]{{0,{scale}}}0*)?|{point}{fraction})"
 
 
-def _decorated(conversion: ParseDecimal, inputs: Inputs) -> exp.Expression:
+def _decorated(conversion: ParseDecimal, inputs: Inputs) -> exp.Expr:
     """One pattern says what a number may look like; then all that is no digit is taken away."""
     value = inputs.value
     bare = value.copy()
@@ -114,7 +114,7 @@ def _decorated(conversion: ParseDecimal, inputs: Inputs) -> exp.Expression:
     bare = call("regexp_replace", bare, text(unwanted), text(""), text("g"))
     if conversion.decimal != ".":
         bare = call("replace", bare, text(conversion.decimal), text("."))
-    negative: exp.Expression = call("contains", value, text("-"))
+    negative: exp.Expr = call("contains", value, text("-"))
     if conversion.parentheses:
         negative = exp.Or(this=negative, expression=call("contains", value, text("(")))
     sign = choose((negative, text("-")), otherwise=text(""))
@@ -149,7 +149,7 @@ def _decorated_pattern(conversion: ParseDecimal, output: LogicalType) -> str:
     return f"{blank}(?:{'|'.join(forms)}){blank}"
 
 
-def _hundredth(written: exp.Expression, output: LogicalType, *, rounded: bool) -> exp.Expression:
+def _hundredth(written: exp.Expr, output: LogicalType, *, rounded: bool) -> exp.Expr:
     """A hundredth of a number in text: exact, then strictly into the type."""
     scale = max((output.scale or 0) - 2, 0)
     wide = LogicalType("decimal", precision=MAX_PRECISION - 4, scale=min(scale, 30))
@@ -161,7 +161,7 @@ def _hundredth(written: exp.Expression, output: LogicalType, *, rounded: bool) -
 
 
 @renders(ParseFloat)
-def _parse_float(conversion: ParseFloat, inputs: Inputs) -> exp.Expression:
+def _parse_float(conversion: ParseFloat, inputs: Inputs) -> exp.Expr:
     value = inputs.value.copy()
     if conversion.decimal == "." and conversion.thousands is None:
         return text_to_float(value, inputs.output)
@@ -176,12 +176,12 @@ def _parse_float(conversion: ParseFloat, inputs: Inputs) -> exp.Expression:
 
 
 @renders(ParseBool)
-def _parse_bool(conversion: ParseBool, inputs: Inputs) -> exp.Expression:
+def _parse_bool(conversion: ParseBool, inputs: Inputs) -> exp.Expr:
     return words_to_bool(inputs.value, conversion.true_words, conversion.false_words)
 
 
 @renders(Round)
-def _round(conversion: Round, inputs: Inputs) -> exp.Expression:
+def _round(conversion: Round, inputs: Inputs) -> exp.Expr:
     value, digits = inputs.value, conversion.digits
     if digits >= (inputs.type.scale or 0) and inputs.type.kind not in ("float32", "float64"):
         return value.copy()
@@ -196,7 +196,7 @@ def _round(conversion: Round, inputs: Inputs) -> exp.Expression:
     return result
 
 
-def _directed(conversion: Round, inputs: Inputs) -> exp.Expression:
+def _directed(conversion: Round, inputs: Inputs) -> exp.Expr:
     """Floor, ceiling or truncation at a digit: to a whole number of units and back."""
     function = {"down": "trunc", "floor": "floor", "ceiling": "ceil"}[conversion.mode]
     if conversion.digits == 0:
@@ -227,7 +227,7 @@ def _directed(conversion: Round, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Scale)
-def _scale(conversion: Scale, inputs: Inputs) -> exp.Expression:
+def _scale(conversion: Scale, inputs: Inputs) -> exp.Expr:
     if inputs.output.kind == "float64":
         factor = cast(text(str(conversion.factor)), LogicalType("float64"))
         product = exp.Mul(this=cast(inputs.value, LogicalType("float64")), expression=factor)
@@ -245,7 +245,7 @@ def _scale(conversion: Scale, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Percent)
-def _percent(conversion: Percent, inputs: Inputs) -> exp.Expression:
+def _percent(conversion: Percent, inputs: Inputs) -> exp.Expr:
     if inputs.output.kind == "float64":
         share = exp.Div(
             this=cast(inputs.value, LogicalType("float64")),

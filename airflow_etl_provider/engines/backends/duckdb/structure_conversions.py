@@ -30,24 +30,24 @@ from airflow_etl_provider.engines.backends.duckdb.trees import (
 _STRING = LogicalType("string")
 
 
-def _joined(inputs: Inputs) -> exp.Expression:
+def _joined(inputs: Inputs) -> exp.Expr:
     """One text of all inputs, in which every input can be told from the next."""
     texts = texts_of(inputs)
     if len(texts) == 1:
         return texts[0]
-    parts: list[exp.Expression] = []
+    parts: list[exp.Expr] = []
     for written in texts:
         parts += [cast(call("length", written), _STRING), text(":"), written]
     return all_given(inputs, call("concat", *parts))
 
 
 @renders(Hash)
-def _hash(conversion: Hash, inputs: Inputs) -> exp.Expression:
+def _hash(conversion: Hash, inputs: Inputs) -> exp.Expr:
     return call(conversion.algorithm, _joined(inputs))
 
 
 @renders(Mask)
-def _mask(conversion: Mask, inputs: Inputs) -> exp.Expression:
+def _mask(conversion: Mask, inputs: Inputs) -> exp.Expr:
     value, length = inputs.value, call("length", inputs.value)
     shown = conversion.keep_first + conversion.keep_last
     character = text(conversion.character)
@@ -67,12 +67,12 @@ def _mask(conversion: Mask, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Uuid5)
-def _uuid5(conversion: Uuid5, inputs: Inputs) -> exp.Expression:
+def _uuid5(conversion: Uuid5, inputs: Inputs) -> exp.Expr:
     space = call("unhex", text(conversion.space.hex))
     name = call("encode", _joined(inputs))
     digest = call("sha1", exp.Paren(this=exp.DPipe(this=space, expression=name)))
 
-    def digits(start: int, count: int) -> exp.Expression:
+    def digits(start: int, count: int) -> exp.Expr:
         return call("substring", digest, number(start), number(count))
 
     variant = call("translate", digits(17, 1), text("0123456789abcdef"), text("89ab89ab89ab89ab"))
@@ -81,19 +81,19 @@ def _uuid5(conversion: Uuid5, inputs: Inputs) -> exp.Expression:
         digits(1, 8), dash, digits(9, 4), version, digits(14, 3), dash,
         variant, digits(18, 3), dash, digits(21, 12),
     ]  # fmt: skip
-    joined: exp.Expression = parts[0]
+    joined: exp.Expr = parts[0]
     for part in parts[1:]:
         joined = exp.DPipe(this=joined, expression=part)
     return try_cast(exp.Paren(this=joined), LogicalType("uuid"))
 
 
 @renders(JsonParse)
-def _json_parse(_: JsonParse, inputs: Inputs) -> exp.Expression:
+def _json_parse(_: JsonParse, inputs: Inputs) -> exp.Expr:
     return strict_json(inputs.value)
 
 
 @renders(JsonPath)
-def _json_path(conversion: JsonPath, inputs: Inputs) -> exp.Expression:
+def _json_path(conversion: JsonPath, inputs: Inputs) -> exp.Expr:
     path = text(conversion.path)
     if inputs.output.kind != "json":
         return call("json_extract_string", inputs.value, path)
@@ -103,12 +103,12 @@ def _json_path(conversion: JsonPath, inputs: Inputs) -> exp.Expression:
 
 
 @renders(ArraySplit)
-def _array_split(conversion: ArraySplit, inputs: Inputs) -> exp.Expression:
+def _array_split(conversion: ArraySplit, inputs: Inputs) -> exp.Expr:
     empty = exp.EQ(this=atom(inputs.value), expression=text(""))
     split = call("string_split", inputs.value, text(conversion.separator))
     return choose((empty, cast(call("list_value"), inputs.output)), otherwise=split)
 
 
 @renders(ArrayJoin)
-def _array_join(conversion: ArrayJoin, inputs: Inputs) -> exp.Expression:
+def _array_join(conversion: ArrayJoin, inputs: Inputs) -> exp.Expr:
     return call("array_to_string", inputs.value, text(conversion.separator))

@@ -50,12 +50,12 @@ _SPACE_RUN = (
 )
 
 
-def texts_of(inputs: Inputs) -> list[exp.Expression]:
+def texts_of(inputs: Inputs) -> list[exp.Expr]:
     """Give the text of every input."""
     return [text_of(tree, of) for tree, of in zip(inputs.trees, inputs.types, strict=True)]
 
 
-def all_given(inputs: Inputs, value: exp.Expression) -> exp.Expression:
+def all_given(inputs: Inputs, value: exp.Expr) -> exp.Expr:
     """NULL as soon as one input is NULL."""
     condition = not_null(inputs.trees[0])
     for tree in inputs.trees[1:]:
@@ -64,29 +64,29 @@ def all_given(inputs: Inputs, value: exp.Expression) -> exp.Expression:
 
 
 @renders(Trim)
-def _trim(conversion: Trim, inputs: Inputs) -> exp.Expression:
+def _trim(conversion: Trim, inputs: Inputs) -> exp.Expr:
     function = {"both": "trim", "left": "ltrim", "right": "rtrim"}[conversion.side]
     return call(function, inputs.value, text(conversion.characters or BLANKS))
 
 
 @renders(NormalizeSpace)
-def _normalize_space(_: NormalizeSpace, inputs: Inputs) -> exp.Expression:
+def _normalize_space(_: NormalizeSpace, inputs: Inputs) -> exp.Expr:
     single = call("regexp_replace", inputs.value, text(_SPACE_RUN), text(" "), text("g"))
     return call("trim", single, text(" "))
 
 
 @renders(Upper)
-def _upper(_: Upper, inputs: Inputs) -> exp.Expression:
+def _upper(_: Upper, inputs: Inputs) -> exp.Expr:
     return call("upper", inputs.value)
 
 
 @renders(Lower)
-def _lower(_: Lower, inputs: Inputs) -> exp.Expression:
+def _lower(_: Lower, inputs: Inputs) -> exp.Expr:
     return call("lower", inputs.value)
 
 
 @renders(Title)
-def _title(_: Title, inputs: Inputs) -> exp.Expression:
+def _title(_: Title, inputs: Inputs) -> exp.Expr:
     parts = call(
         "regexp_extract_all",
         inputs.value,
@@ -109,17 +109,17 @@ def _title(_: Title, inputs: Inputs) -> exp.Expression:
 
 
 @renders(StripAccents)
-def _strip_accents(_: StripAccents, inputs: Inputs) -> exp.Expression:
+def _strip_accents(_: StripAccents, inputs: Inputs) -> exp.Expr:
     return call("strip_accents", inputs.value)
 
 
 @renders(Replace)
-def _replace(conversion: Replace, inputs: Inputs) -> exp.Expression:
+def _replace(conversion: Replace, inputs: Inputs) -> exp.Expr:
     return call("replace", inputs.value, text(conversion.old), text(conversion.new))
 
 
 @renders(RegexExtract)
-def _regex_extract(conversion: RegexExtract, inputs: Inputs) -> exp.Expression:
+def _regex_extract(conversion: RegexExtract, inputs: Inputs) -> exp.Expr:
     check_regex(conversion.pattern)
     _check_group(conversion.pattern, conversion.group)
     pattern = text(conversion.pattern)
@@ -142,7 +142,7 @@ def _check_group(pattern: str, group: int) -> None:
 
 
 @renders(RegexReplace)
-def _regex_replace(conversion: RegexReplace, inputs: Inputs) -> exp.Expression:
+def _regex_replace(conversion: RegexReplace, inputs: Inputs) -> exp.Expr:
     check_regex(conversion.pattern)
     return call(
         "regexp_replace",
@@ -154,7 +154,7 @@ def _regex_replace(conversion: RegexReplace, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Substring)
-def _substring(conversion: Substring, inputs: Inputs) -> exp.Expression:
+def _substring(conversion: Substring, inputs: Inputs) -> exp.Expr:
     start = number(conversion.begins)
     if conversion.length is None:
         return call("substring", inputs.value, start)
@@ -162,14 +162,14 @@ def _substring(conversion: Substring, inputs: Inputs) -> exp.Expression:
 
 
 @renders(SplitPart)
-def _split_part(conversion: SplitPart, inputs: Inputs) -> exp.Expression:
+def _split_part(conversion: SplitPart, inputs: Inputs) -> exp.Expr:
     parts = call("string_split", inputs.value, text(conversion.separator))
     # An index beyond the list gives NULL.
     return call("list_extract", parts, number(conversion.part))
 
 
 @renders(Pad)
-def _pad(conversion: Pad, inputs: Inputs) -> exp.Expression:
+def _pad(conversion: Pad, inputs: Inputs) -> exp.Expr:
     function = "lpad" if conversion.side == "left" else "rpad"
     length = number(conversion.length)
     padded = call(function, inputs.value, length, text(conversion.character))
@@ -178,7 +178,7 @@ def _pad(conversion: Pad, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Concat)
-def _concat(conversion: Concat, inputs: Inputs) -> exp.Expression:
+def _concat(conversion: Concat, inputs: Inputs) -> exp.Expr:
     joined = call("concat_ws", text(conversion.separator), *texts_of(inputs))
     if not conversion.skip_null:
         return all_given(inputs, joined)
@@ -189,12 +189,12 @@ def _concat(conversion: Concat, inputs: Inputs) -> exp.Expression:
 
 
 @renders(Template)
-def _template(conversion: Template, inputs: Inputs) -> exp.Expression:
+def _template(conversion: Template, inputs: Inputs) -> exp.Expr:
     texts = texts_of(inputs)
     parts = [texts[part] if isinstance(part, int) else text(part) for part in conversion.parts]
     return all_given(inputs, call("concat", *parts))
 
 
 @renders(Length)
-def _length(conversion: Length, inputs: Inputs) -> exp.Expression:
+def _length(conversion: Length, inputs: Inputs) -> exp.Expr:
     return call("strlen" if conversion.unit == "bytes" else "length", inputs.value)

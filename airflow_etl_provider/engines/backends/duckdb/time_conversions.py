@@ -61,11 +61,11 @@ _MICROSECONDS = {
 }
 
 
-def _first(trees: list[exp.Expression]) -> exp.Expression:
+def _first(trees: list[exp.Expr]) -> exp.Expr:
     return trees[0] if len(trees) == 1 else call("coalesce", *trees)
 
 
-def _strptime(value: exp.Expression, format: str, *, among: tuple[str, ...]) -> exp.Expression:
+def _strptime(value: exp.Expr, format: str, *, among: tuple[str, ...]) -> exp.Expr:
     """One strptime; several at once, as a list, cost ten times as much in DuckDB.
 
     A failing one costs ten times as much as a fitting one, so it is not tried on text without the
@@ -86,20 +86,20 @@ def _strptime(value: exp.Expression, format: str, *, among: tuple[str, ...]) -> 
 
 
 def _plausible(
-    value: exp.Expression, parsed: exp.Expression, formats: tuple[str, ...], of: LogicalType
-) -> exp.Expression:
+    value: exp.Expr, parsed: exp.Expr, formats: tuple[str, ...], of: LogicalType
+) -> exp.Expr:
     """Whether `parsed` was made by a format.
 
     DuckDB takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must
     have a digit in its text. A year 0 is none of our calendar.
     """
 
-    def instant(written: str) -> exp.Expression:
+    def instant(written: str) -> exp.Expr:
         local = cast(text(written), _TIMESTAMP)
         return instant_of_utc(local) if of.kind == "timestamptz" else local
 
     has_digit = call("regexp_matches", value, text("[0-9]"))
-    condition: exp.Expression = exp.Or(
+    condition: exp.Expr = exp.Or(
         this=exp.NEQ(this=parsed, expression=instant("1900-01-01")), expression=has_digit
     )
     if any("%Y" in format for format in formats):
@@ -115,7 +115,7 @@ def _plausible(
 
 
 @renders(ParseDate)
-def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expression:
+def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expr:
     value, formats = inputs.value, conversion.formats
     if formats == ("%Y-%m-%d",):
         return strict_cast(value, _STRING, _DATE)
@@ -124,11 +124,11 @@ def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expression:
 
 
 @renders(ParseTimestamp)
-def _parse_timestamp(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
+def _parse_timestamp(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expr:
     value, zone, formats = inputs.value, conversion.timezone, conversion.formats
     if not formats:
         return _iso(conversion, inputs)
-    trees: list[exp.Expression] = []
+    trees: list[exp.Expr] = []
     for offset in (False, True):
         some = tuple(format for format in formats if ("%z" in format) is offset)
         if not some:
@@ -140,7 +140,7 @@ def _parse_timestamp(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expressi
     return _first(trees)
 
 
-def _iso(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
+def _iso(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expr:
     value, zone = inputs.value, conversion.timezone
     if inputs.output.kind == "timestamp":
         return strict_cast(value, _STRING, _TIMESTAMP)
@@ -156,9 +156,7 @@ def _iso(conversion: ParseTimestamp, inputs: Inputs) -> exp.Expression:
     )
 
 
-def _instant(
-    local: exp.Expression, zone: str, conversion: ParseTimestamp | ToTimezone
-) -> exp.Expression:
+def _instant(local: exp.Expr, zone: str, conversion: ParseTimestamp | ToTimezone) -> exp.Expr:
     """Give the instant at which clocks in the zone show a local time.
 
     DuckDB takes the later one of an hour that comes twice and moves a skipped hour forward. The two
@@ -172,11 +170,11 @@ def _instant(
     hours = call("to_hours", number(24))
     micros = call("epoch_us", local)
 
-    def candidate(there: type[exp.Add | exp.Sub], back: type[exp.Add | exp.Sub]) -> exp.Expression:
+    def candidate(there: type[exp.Add | exp.Sub], back: type[exp.Add | exp.Sub]) -> exp.Expr:
         moved = call("make_timestamp", there(this=micros, expression=day))
         return exp.Paren(this=back(this=call("timezone", name, moved), expression=hours))
 
-    def shows(instant: exp.Expression) -> exp.Expression:
+    def shows(instant: exp.Expr) -> exp.Expr:
         return exp.EQ(this=call("timezone", name, instant), expression=atom(local))
 
     before, after = candidate(exp.Sub, exp.Add), candidate(exp.Add, exp.Sub)
@@ -196,7 +194,7 @@ def _instant(
 
 
 @renders(ParseTime)
-def _parse_time(conversion: ParseTime, inputs: Inputs) -> exp.Expression:
+def _parse_time(conversion: ParseTime, inputs: Inputs) -> exp.Expr:
     value = inputs.value if inputs.type.is_text else cast(inputs.value, _STRING)
     trees = []
     for format in conversion.formats:
@@ -209,7 +207,7 @@ def _parse_time(conversion: ParseTime, inputs: Inputs) -> exp.Expression:
     return _first(trees)
 
 
-def _digits(value: exp.Expression, *, width: int) -> exp.Expression:
+def _digits(value: exp.Expr, *, width: int) -> exp.Expr:
     padded = call("lpad", call("trim", value), number(width), text("0"))
     day_end = "24" + "0" * (width - 2)
     filled = choose(
@@ -224,13 +222,13 @@ _WIDE = LogicalType("decimal", precision=30, scale=6)
 
 
 @renders(ParseDuration)
-def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expression:
+def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expr:
     if inputs.type.is_number:
         return _interval(
             strict_cast(inputs.value, inputs.type, _WIDE), conversion.unit or "seconds"
         )
     value = inputs.value
-    branches: list[tuple[exp.Expression, exp.Expression]] = []
+    branches: list[tuple[exp.Expr, exp.Expr]] = []
     if conversion.unit is not None:
         plain = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)\s*"
         branches.append(
@@ -251,23 +249,23 @@ def _parse_duration(conversion: ParseDuration, inputs: Inputs) -> exp.Expression
     return choose(*branches)
 
 
-def _interval(amount: exp.Expression, unit: str) -> exp.Expression:
+def _interval(amount: exp.Expr, unit: str) -> exp.Expr:
     factor = cast(text(str(_MICROSECONDS[unit])), LogicalType("decimal", precision=12, scale=0))
     exact = LogicalType("decimal", precision=38, scale=6)
     product = try_cast(try_(exp.Mul(this=cast_narrow(amount), expression=factor)), exact)
     return try_(call("to_microseconds", strict_cast(product, exact, LogicalType("int64"))))
 
 
-def cast_narrow(amount: exp.Expression) -> exp.Expression:
+def cast_narrow(amount: exp.Expr) -> exp.Expr:
     """Room for the factor: a decimal product of DuckDB's has at most 38 digits."""
     return try_cast(amount, LogicalType("decimal", precision=26, scale=6))
 
 
-def _sum_of(value: exp.Expression, pattern: str, units: tuple[str, ...]) -> exp.Expression:
-    def group(at: int) -> exp.Expression:
+def _sum_of(value: exp.Expr, pattern: str, units: tuple[str, ...]) -> exp.Expr:
+    def group(at: int) -> exp.Expr:
         return call("regexp_extract", value, text(pattern), number(at))
 
-    parts: list[exp.Expression] = []
+    parts: list[exp.Expr] = []
     for at, unit in enumerate(units):
         written = call("coalesce", call("nullif", group(at + 2), text("")), text("0"))
         amount = try_cast(written, LogicalType("decimal", precision=20, scale=6))
@@ -280,8 +278,8 @@ def _sum_of(value: exp.Expression, pattern: str, units: tuple[str, ...]) -> exp.
 
 
 @renders(FromEpoch)
-def _from_epoch(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
-    micros: exp.Expression
+def _from_epoch(conversion: FromEpoch, inputs: Inputs) -> exp.Expr:
+    micros: exp.Expr
     int64 = LogicalType("int64")
     if inputs.type.is_integer and conversion.unit != "ns":
         factor = {"s": 1_000_000, "ms": 1_000, "us": 1}[conversion.unit]
@@ -293,7 +291,7 @@ def _from_epoch(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
     return when(call("isfinite", made), made)
 
 
-def _exact_micros(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
+def _exact_micros(conversion: FromEpoch, inputs: Inputs) -> exp.Expr:
     exact = LogicalType("decimal", precision=30, scale=9)
     product_type = LogicalType("decimal", precision=38, scale=12)
     given = inputs.type
@@ -309,7 +307,7 @@ def _exact_micros(conversion: FromEpoch, inputs: Inputs) -> exp.Expression:
 
 
 @renders(ToTimezone)
-def _to_timezone(conversion: ToTimezone, inputs: Inputs) -> exp.Expression:
+def _to_timezone(conversion: ToTimezone, inputs: Inputs) -> exp.Expr:
     check_zone(conversion.timezone)
     finite = call("isfinite", inputs.value)
     if inputs.type.kind == "timestamp":
@@ -318,15 +316,15 @@ def _to_timezone(conversion: ToTimezone, inputs: Inputs) -> exp.Expression:
 
 
 @renders(DateTrunc)
-def _date_trunc(conversion: DateTrunc, inputs: Inputs) -> exp.Expression:
+def _date_trunc(conversion: DateTrunc, inputs: Inputs) -> exp.Expr:
     return try_cast(call("date_trunc", text(conversion.unit), inputs.value), inputs.output)
 
 
 @renders(DatePart)
-def _date_part(conversion: DatePart, inputs: Inputs) -> exp.Expression:
+def _date_part(conversion: DatePart, inputs: Inputs) -> exp.Expr:
     return call("date_part", text(conversion.part), inputs.value)
 
 
 @renders(FormatDate)
-def _format_date(conversion: FormatDate, inputs: Inputs) -> exp.Expression:
+def _format_date(conversion: FormatDate, inputs: Inputs) -> exp.Expr:
     return try_(call("strftime", inputs.value, text(conversion.format)))

@@ -39,52 +39,50 @@ _ATOMS = (
 )
 
 
-def atom(tree: exp.Expression) -> exp.Expression:
+def atom(tree: exp.Expr) -> exp.Expr:
     """A copy that can stand next to any operator."""
     copy = tree.copy()
     return copy if isinstance(copy, _ATOMS) else exp.Paren(this=copy)
 
 
-def call(name: str, *arguments: exp.Expression) -> exp.Expression:
+def call(name: str, *arguments: exp.Expr) -> exp.Expr:
     """A DuckDB function by its own name, whatever the dialect layer thinks of it."""
     return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
 
 
-def text(value: str) -> exp.Expression:
+def text(value: str) -> exp.Expr:
     """Give a text literal; the dialect escapes it."""
     return exp.Literal.string(value)
 
 
-def number(value: int) -> exp.Expression:
+def number(value: int) -> exp.Expr:
     """Give a whole number."""
     if value < 0:
         return exp.Paren(this=exp.Neg(this=exp.Literal.number(-value)))
     return exp.Literal.number(value)
 
 
-def cast(tree: exp.Expression, to: LogicalType) -> exp.Expression:
+def cast(tree: exp.Expr, to: LogicalType) -> exp.Expr:
     """Cast what can't fail."""
     return exp.Cast(this=tree.copy(), to=to_duckdb(to))
 
 
-def try_cast(tree: exp.Expression, to: LogicalType) -> exp.Expression:
+def try_cast(tree: exp.Expr, to: LogicalType) -> exp.Expr:
     """Cast by DuckDB's own rules, NULL where they fail."""
     return exp.TryCast(this=tree.copy(), to=to_duckdb(to))
 
 
-def try_(tree: exp.Expression) -> exp.Expression:
+def try_(tree: exp.Expr) -> exp.Expr:
     """NULL where the computation fails; must not hold a volatile function."""
     return call("try", tree)
 
 
-def when(condition: exp.Expression, value: exp.Expression) -> exp.Expression:
+def when(condition: exp.Expr, value: exp.Expr) -> exp.Expr:
     """The value where the condition holds, else NULL."""
     return choose((condition, value))
 
 
-def choose(
-    *branches: tuple[exp.Expression, exp.Expression], otherwise: exp.Expression | None = None
-) -> exp.Expression:
+def choose(*branches: tuple[exp.Expr, exp.Expr], otherwise: exp.Expr | None = None) -> exp.Expr:
     """The value of the first branch whose condition holds."""
     return exp.Case(
         ifs=[exp.If(this=test.copy(), true=value.copy()) for test, value in branches],
@@ -92,17 +90,17 @@ def choose(
     )
 
 
-def is_null(tree: exp.Expression) -> exp.Expression:
+def is_null(tree: exp.Expr) -> exp.Expr:
     """Whether it is NULL."""
     return exp.Is(this=atom(tree), expression=exp.Null())
 
 
-def not_null(tree: exp.Expression) -> exp.Expression:
+def not_null(tree: exp.Expr) -> exp.Expr:
     """Whether it is a value."""
     return exp.Not(this=exp.Paren(this=is_null(tree)))
 
 
-def matches(tree: exp.Expression, pattern: str) -> exp.Expression:
+def matches(tree: exp.Expr, pattern: str) -> exp.Expr:
     """Whether the whole text is as the regular expression (RE2) says."""
     return call("regexp_full_match", tree, text(pattern))
 
@@ -126,7 +124,7 @@ def check_zone(name: str) -> None:
     _ask(f"Time zone {name!r}", call("timezone", text(name), epoch))
 
 
-def _ask(what: str, tree: exp.Expression) -> None:
+def _ask(what: str, tree: exp.Expr) -> None:
     import duckdb
 
     connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["constant"]
 
 
-def constant(value: Written, of: LogicalType) -> exp.Expression:
+def constant(value: Written, of: LogicalType) -> exp.Expr:
     """Render what a person wrote as a value of a type.
 
     :raises SpecificationError: it is no value of that type.
@@ -63,7 +63,7 @@ def _written(value: str, of: LogicalType) -> str:
     return value if of.is_text else value.strip()
 
 
-def _is_value(tree: exp.Expression) -> bool:
+def _is_value(tree: exp.Expr) -> bool:
     import duckdb
 
     connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
@@ -77,32 +77,32 @@ def _is_value(tree: exp.Expression) -> bool:
 
 
 @renders(Identity)
-def _identity(_: Identity, inputs: Inputs) -> exp.Expression:
+def _identity(_: Identity, inputs: Inputs) -> exp.Expr:
     return inputs.value.copy()
 
 
 @renders(Cast)
-def _cast(conversion: Cast, inputs: Inputs) -> exp.Expression:
+def _cast(conversion: Cast, inputs: Inputs) -> exp.Expr:
     return strict_cast(inputs.value, inputs.type, inputs.output, rounded=conversion.round)
 
 
 @renders(ConstantValue)
-def _constant(conversion: ConstantValue, inputs: Inputs) -> exp.Expression:
+def _constant(conversion: ConstantValue, inputs: Inputs) -> exp.Expr:
     return constant(conversion.value, inputs.output)
 
 
 @renders(Default)
-def _default(conversion: Default, inputs: Inputs) -> exp.Expression:
+def _default(conversion: Default, inputs: Inputs) -> exp.Expr:
     return call("coalesce", inputs.value, constant(conversion.value, inputs.type))
 
 
 @renders(Coalesce)
-def _coalesce(_: Coalesce, inputs: Inputs) -> exp.Expression:
+def _coalesce(_: Coalesce, inputs: Inputs) -> exp.Expr:
     return call("coalesce", *inputs.trees)
 
 
 @renders(NullWords)
-def _null_words(conversion: NullWords, inputs: Inputs) -> exp.Expression:
+def _null_words(conversion: NullWords, inputs: Inputs) -> exp.Expr:
     word = call("trim", inputs.value, text(BLANKS))
     words = [word.strip(BLANKS) for word in conversion.words]
     if conversion.ignore_case:
@@ -115,7 +115,7 @@ def _null_words(conversion: NullWords, inputs: Inputs) -> exp.Expression:
 
 
 @renders(NullIf)
-def _nullif(conversion: NullIf, inputs: Inputs) -> exp.Expression:
+def _nullif(conversion: NullIf, inputs: Inputs) -> exp.Expr:
     listed = exp.In(
         this=atom(inputs.value),
         expressions=[constant(value, inputs.type) for value in conversion.value],
@@ -124,7 +124,7 @@ def _nullif(conversion: NullIf, inputs: Inputs) -> exp.Expression:
 
 
 @renders(MapValues)
-def _map_values(conversion: MapValues, inputs: Inputs) -> exp.Expression:
+def _map_values(conversion: MapValues, inputs: Inputs) -> exp.Expr:
     given = inputs.value.copy()
     keys = list(conversion.values)
     if inputs.type.is_text and conversion.ignore_case:
@@ -134,12 +134,12 @@ def _map_values(conversion: MapValues, inputs: Inputs) -> exp.Expression:
             raise SpecificationError("map_values has a key twice, as case does not count.")
     key_type = LogicalType("string") if inputs.type.is_text else inputs.type
     results = conversion.values.values()
-    branches: list[tuple[exp.Expression, exp.Expression]] = [
+    branches: list[tuple[exp.Expr, exp.Expr]] = [
         (exp.EQ(this=atom(given), expression=constant(key, key_type)), constant(to, inputs.output))
         for key, to in zip(keys, results, strict=True)
     ]
     branches.insert(0, (is_null(inputs.value), cast(exp.Null(), inputs.output)))
-    otherwise: exp.Expression | None = None
+    otherwise: exp.Expr | None = None
     if conversion.otherwise == "keep":
         otherwise = inputs.value
     elif isinstance(conversion.otherwise, dict):

@@ -4,11 +4,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from sqlglot import exp
 
 from airflow_etl_provider.contracts.expressions import ExpressionKind, parse_expression
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
-from airflow_etl_provider.engines.backends.duckdb.expressions import bind_expression
+from airflow_etl_provider.engines.backends.duckdb.expressions import bind_expression, bind_failure
 from airflow_etl_provider.exceptions import SpecificationError
 
 SCHEMA = Schema(
@@ -99,3 +100,25 @@ def test_hostile_column_names_are_only_names() -> None:
     tree, of = bind_expression(parse_expression(f"{quoted} + 1", kind="conversion"), schema=schema)
     assert str(of) == "int64"
     assert quoted in tree.sql(dialect="duckdb")
+
+
+def test_expressions_that_share_a_failing_part_do_not_raise_beside_each_other() -> None:
+    trees = [
+        bind_expression(parse_expression(sql, kind="conversion"), schema=SCHEMA)[0]
+        for sql in (
+            "cast(name as int)",
+            "cast(name as int) + 1",
+            "cast(name as int) + cast(name as int)",
+        )
+    ]
+    query = exp.select(*trees).from_("given").sql(dialect="duckdb")
+    assert duckdb.sql(f"WITH given AS ({ROW}) {query}").fetchall() == [(None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "fails"),
+    [("a / f", True), ("cast(name as int)", True), ("nullif(a, 1)", False), ("a + 1", False)],
+)
+def test_a_failure_is_told_from_a_null_on_purpose(sql: str, fails: bool) -> None:
+    tree = bind_failure(parse_expression(sql, kind="conversion"), schema=SCHEMA)
+    assert duckdb.sql(f"SELECT {tree.sql(dialect='duckdb')} FROM ({ROW})").fetchall() == [(fails,)]
