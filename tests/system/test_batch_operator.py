@@ -167,7 +167,7 @@ class Airflow:
     def reports(self, dag_id: str) -> list[dict[str, Any]]:
         found = self.query(
             "select value from xcom where dag_id = ? and key = 'return_value' "
-            "order by timestamp, map_index",
+            "order by dag_run_id, map_index",
             dag_id,
         )
         return [json.loads(value) for (value,) in found]
