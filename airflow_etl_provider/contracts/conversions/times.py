@@ -95,8 +95,8 @@ Zone = Annotated[str, AfterValidator(_check_zone)]
 class ParseDate(Conversion):
     """Read a date by formats, tried in order; surrounding blanks are allowed.
 
-    :param formats: as Python's strptime has them; day and month may have one digit, names are
-        English, `%y` 69 to 99 is the last century.
+    :param formats: as Python's strptime has them; day and month may have one digit, the year has
+        all four (`%Y`) or two (`%y`, where 69 to 99 is the last century), names are English.
     """
 
     name: ClassVar[str] = "parse_date"

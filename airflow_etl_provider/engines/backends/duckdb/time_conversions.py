@@ -79,10 +79,27 @@ def _strptime(value: exp.Expr, format: str, *, among: tuple[str, ...]) -> exp.Ex
         far = call("regexp_matches", value, text(r"[+-](1[89]|[2-9][0-9])(:?[0-9]{2})?\s*$"))
         odd = call("regexp_matches", value, text(r"[+-][0-9]{2}:?[6-9][0-9]\s*$"))
         return when(exp.Not(this=exp.Paren(this=exp.Or(this=far, expression=odd))), parsed)
+    if "%Y" in format and any("%y" in other for other in among):
+        # A year of two digits is meant for the other format.
+        return when(matches(value, _year_pattern(format)), parsed)
     separators = re.sub(r"%-?.|\s|[A-Za-z0-9]", "", format)
     if len(among) > 1 and separators:
         return when(call("contains", value, text(separators[0])), parsed)
     return parsed
+
+
+def _year_pattern(format: str) -> str:
+    """Match what has all digits of the year where the format has them; the rest may be anything."""
+    digits = {"%Y": "[0-9]{4}", "%y": "[0-9]{2}"}
+    inside = ""
+    for part in re.findall(r"%-?.|\s+|[^%\s]+", format):
+        if part.isspace():
+            inside += r"\s*"
+        elif part.startswith("%") and part != "%%":
+            inside += digits.get(part, ".*")
+        else:
+            inside += re.escape(part[-1] if part == "%%" else part)
+    return rf"\s*{inside}\s*"
 
 
 def _plausible(
@@ -91,34 +108,38 @@ def _plausible(
     """Whether `parsed` was made by a format.
 
     DuckDB takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must
-    have a digit in its text. A year 0 is none of our calendar.
+    have a digit in its text. It takes 1/2/13 by %Y as the year 13, and 1/2/3 by %y as 2003: only
+    years that may have come so are matched against a pattern. A year 0 is none of our calendar.
     """
+
+    def since(written: str) -> exp.Expr:
+        return exp.GTE(this=parsed.copy(), expression=instant(written))
 
     def instant(written: str) -> exp.Expr:
         local = cast(text(written), _TIMESTAMP)
         return instant_of_utc(local) if of.kind == "timestamptz" else local
 
     has_digit = call("regexp_matches", value, text("[0-9]"))
-    condition: exp.Expr = exp.Or(
-        this=exp.NEQ(this=parsed, expression=instant("1900-01-01")), expression=has_digit
-    )
+    conditions: list[exp.Expr] = [
+        exp.Or(this=exp.NEQ(this=parsed, expression=instant("1900-01-01")), expression=has_digit)
+    ]
+    whole = matches(value, "|".join(_year_pattern(format) for format in formats))
     if any("%Y" in format for format in formats):
-        late_enough = exp.GTE(this=parsed.copy(), expression=instant("0001-01-01"))
-        condition = exp.And(this=exp.Paren(this=condition), expression=late_enough)
+        early = exp.and_(since("0001-01-01"), whole.copy())
+        conditions.append(exp.or_(since("1000-01-01"), early))
+    if any("%y" in format for format in formats):
+        conditions.append(exp.or_(since("2010-01-01"), exp.not_(since("2000-01-01")), whole.copy()))
     for letter in ("Y", "y") if any("%j" in format for format in formats) else ():
         # Day 366 of a short year becomes the first day of the next.
         if any(f"%{letter}" in format for format in formats):
             year = call("strftime", parsed, text(f"%{letter}"))
-            same = call("contains", value, year)
-            condition = exp.And(this=exp.Paren(this=condition), expression=same)
-    return condition
+            conditions.append(call("contains", value, year))
+    return exp.and_(*conditions)
 
 
 @renders(ParseDate)
 def _parse_date(conversion: ParseDate, inputs: Inputs) -> exp.Expr:
     value, formats = inputs.value, conversion.formats
-    if formats == ("%Y-%m-%d",):
-        return strict_cast(value, _STRING, _DATE)
     parsed = _first([_strptime(value, format, among=formats) for format in formats])
     return when(_plausible(value, parsed, formats, _TIMESTAMP), try_cast(parsed, _DATE))
 
