@@ -15,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from airflow_etl_provider.contracts.conversions import CONVERSIONS, read_conversion
+from airflow_etl_provider.contracts.conversions import CONVERSIONS, Sql, read_conversion
+from airflow_etl_provider.contracts.expressions import parse_expression
+from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
+from airflow_etl_provider.engines.backends.duckdb.expressions import bind_expression
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 from airflow_etl_provider.exceptions import SpecificationError
 
@@ -259,17 +262,20 @@ def test_a_pattern_is_understood_or_refused_before_anything_runs(pattern: str) -
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_the_example_of_the_documentation_is_true(name: str) -> None:
     example = CONVERSIONS[name].example
-    if name == "sql":
-        pytest.skip("an expression is bound by a schema, in the tests of expressions")
     types = tuple(parse_type(of) for of in example.source)
-    columns = [exp.column(f"v{i}") for i in range(len(types))]
-    conversion = read_conversion(example.spec)
-    tree = render_conversion(
-        conversion, inputs=tuple(columns), input_types=types, target=parse_type(example.target)
-    )
+    conversion, target = read_conversion(example.spec), parse_type(example.target)
+    if isinstance(conversion, Sql):
+        columns = ["value"]
+        parsed = parse_expression(conversion.sql, kind="conversion")
+        schema = Schema((Field("value", *types),))
+        tree, _ = bind_expression(parsed, schema=schema, expect=target)
+    else:
+        columns = [f"v{i}" for i in range(len(types))]
+        inputs = tuple(exp.column(name) for name in columns)
+        tree = render_conversion(conversion, inputs=inputs, input_types=types, target=target)
     made = ", ".join(
-        f"cast(${i + 1} as {to_duckdb(of).sql(dialect='duckdb')}) as v{i}"
-        for i, of in enumerate(types)
+        f"cast(${i + 1} as {to_duckdb(of).sql(dialect='duckdb')}) as {column}"
+        for i, (of, column) in enumerate(zip(types, columns, strict=True))
     )
     query = f"select {tree.sql(dialect='duckdb')} from (select {made or '1 as one'})"
     ((result,),) = CONNECTION.execute(query, list(example.given)).fetchall()
