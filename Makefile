@@ -2,10 +2,10 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help demo demo-ui test check lint types imports bench clean
+.PHONY: help demo demo-ui test check lint types imports bench requirements clean
 
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(READY): requirements-dev.txt pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh
@@ -33,6 +33,9 @@ check: lint types imports test ## what CI runs
 
 bench: $(READY) ## speed and memory of the batch engine against its peers
 	@$(PYTHON) benchmarks/batch.py
+
+requirements: $(READY) ## pin what is installed: requirements.txt and requirements-dev.txt
+	@bash scripts/compile_requirements.sh
 
 clean: ## remove what the demo and the tests left
 	@rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
