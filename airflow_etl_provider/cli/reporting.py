@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_etl_provider.cli.command import DONE, DONE_WITH_REJECTS
 from airflow_etl_provider.cli.progress import ProgressBar
 from airflow_etl_provider.cli.stopping import stop_on_signals
+from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.contracts.summary import describe_report
 from airflow_etl_provider.exceptions import EtlError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from airflow_etl_provider.cli.console import Console
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.pipeline import Pipeline
-    from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.engines.batch import EngineOptions, Window
 
 __all__ = ["run_and_report"]
@@ -36,6 +36,7 @@ def run_and_report(
     """Run it, write the report, and give the exit code."""
     from airflow_etl_provider.engines.batch import run_pipeline
 
+    run_id = uuid.uuid4().hex
     with (
         stop_on_signals(console.say) as asked_to_stop,
         ProgressBar(shown=console.stderr_is_terminal) as bar,
@@ -44,7 +45,7 @@ def run_and_report(
             report = run_pipeline(
                 pipeline,
                 connections=connections,
-                run_id=uuid.uuid4().hex,
+                run_id=run_id,
                 window=window,
                 base=base,
                 options=options,
@@ -56,6 +57,14 @@ def run_and_report(
             bar.clear()
             if error.report is not None:
                 _write(error.report, console)
+            # Whoever reads the JSON finds the same keys however far the run came.
+            error.report = error.report or RunReport(
+                status="failed",
+                run_id=run_id,
+                pipeline=pipeline.pipeline,
+                load_id=None,
+                target=None,
+            )
             raise
     _write(report, console)
     if console.json_wanted:

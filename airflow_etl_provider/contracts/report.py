@@ -29,14 +29,15 @@ class RunReport:
 
     `rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted`
     whenever `status` is not `failed`. `reasons` counts rejected records by code (a record with two
-    reasons counts under both); `warnings` counts rows by rule of severity `warn`.
+    reasons counts under both); `warnings` counts rows by rule of severity `warn`. `load_id` and
+    `target` are None when the run failed before they were known.
     """
 
     status: Status
     run_id: str
     pipeline: str
-    load_id: str
-    target: str
+    load_id: str | None
+    target: str | None
     rows_read: int = 0
     rows_loaded: int = 0
     rows_quarantined: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from typing import IO, TYPE_CHECKING
 
+from airflow_etl_provider.engines.arrow_values import array_of
 from airflow_etl_provider.engines.backends.base import FailedRow
 from airflow_etl_provider.exceptions import QuarantineError
 
@@ -84,9 +85,9 @@ class FailedRowSpool:
             self._writer.write_batch(
                 pa.RecordBatch.from_arrays(
                     [
-                        pa.array([r.row for r in self._rows], schema.field(0).type),
-                        pa.array([list(r.checks) for r in self._rows], schema.field(1).type),
-                        pa.array([r.record for r in self._rows], schema.field(2).type),
+                        array_of([r.row for r in self._rows], schema.field(0).type),
+                        array_of([list(r.checks) for r in self._rows], schema.field(1).type),
+                        array_of([r.record for r in self._rows], schema.field(2).type),
                     ],
                     schema=schema,
                 )

@@ -71,6 +71,23 @@ class Shell:
             self.command(*words), cwd=self.folder, env=self.environment, text=True, **streams
         )
 
+    def modules(self, *words: str) -> set[str]:
+        """What one command, which has to do its work, imports."""
+        program = (
+            "import sys; from airflow_etl_provider.cli import main; code = main(sys.argv[1:]); "
+            "print(*sys.modules); raise SystemExit(code)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 3, done.stderr
+        return set(done.stdout.split())
+
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
         path.write_text(text, encoding="utf-8", newline="")
@@ -227,6 +244,25 @@ def test_a_password_is_in_no_output(shell):
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "failed"
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_load_that_fails_before_it_reads_reports_the_same_keys(shell):
+    shell.write("people.csv", "")
+
+    done = shell("load", "people.csv", "people.parquet", "--json")
+
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert set(report) >= REPORT
+    assert (report["status"], report["rows_read"], report["rows_loaded"]) == ("failed", 0, 0)
+    assert report["error"]["code"] == "source_format"
+
+
+@pytest.mark.parametrize("target", ["people.parquet", "people.csv", "duckdb:///w.duckdb"])
+def test_a_load_does_not_pay_for_importing_pandas(shell, target):
+    shell.write("people.csv", DIRTY)
+
+    assert shell.modules("load", "people.csv", target) & {"pandas", "duckdb"} == {"duckdb"}
 
 
 # run, check, schema

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_etl_provider.engines.arrow_values import batch_of, scalar_of
 from airflow_etl_provider.engines.quarantine.manifest import (
     Manifest,
     QuarantineFile,
@@ -178,7 +179,7 @@ class QuarantineWriter:
         import pyarrow as pa
 
         schema = quarantine_schema()
-        self._write(pa.RecordBatch.from_pylist(rows, schema=pa.schema(list(schema)[2:])))
+        self._write(batch_of(rows, pa.schema(list(schema)[2:])))
 
     def _write(self, batch: pa.RecordBatch) -> None:
         import pyarrow as pa
@@ -190,7 +191,8 @@ class QuarantineWriter:
         if batch.num_rows == 0:
             return
         schema = quarantine_schema()
-        ids = [pa.repeat(pa.scalar(i), batch.num_rows) for i in (_text(self.run_id), self.load_id)]
+        named = [scalar_of(name, pa.string()) for name in (_text(self.run_id), self.load_id)]
+        ids = [pa.repeat(name, batch.num_rows) for name in named]
         columns = [batch.column(field.name).cast(field.type) for field in list(schema)[2:]]
         try:
             writer = self._writer or self._open()

@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.arrow_values import array_of
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.files import is_unchanged
 from airflow_etl_provider.engines.sources.infer import suggest_types
@@ -366,7 +367,7 @@ class JsonLinesScan:
 def _batch(columns: list[list[str | None]], schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
-    arrays = [pa.array(column, pa.string()) for column in columns]
+    arrays = [array_of(column, pa.string()) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from airflow_etl_provider.engines.arrow_values import array_of, scalar_of
 from airflow_etl_provider.engines.targets.intervals import iso_duration
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def header_line(names: Sequence[str]) -> bytes:
     """The header record."""
     import pyarrow as pa
 
-    return bytes(_joined([_quoted(pa.array([name], pa.large_string())) for name in names]))
+    return bytes(_joined([_quoted(array_of([name], pa.large_string())) for name in names]))
 
 
 def csv_lines(batch: pa.RecordBatch) -> memoryview:
@@ -39,7 +40,7 @@ def csv_lines(batch: pa.RecordBatch) -> memoryview:
     import pyarrow.compute as pc
 
     columns = [_quoted(as_text(column)) for column in batch.columns]
-    empty = '""' if len(columns) == 1 else ""
+    empty = _text_scalar('""' if len(columns) == 1 else "")
     return _joined([pc.fill_null(column, empty) for column in columns])
 
 
@@ -71,7 +72,7 @@ def _joined(columns: Sequence[pa.Array]) -> memoryview:
 def _text_scalar(text: str) -> pa.Scalar:
     import pyarrow as pa
 
-    return pa.scalar(text, pa.large_string())
+    return scalar_of(text, pa.large_string())
 
 
 def as_text(column: pa.Array) -> pa.Array:
@@ -93,7 +94,7 @@ def as_text(column: pa.Array) -> pa.Array:
         # Beyond that Arrow writes small numbers as 1E-10.
         return column.cast(text)
     values = [None if value is None else _plain(value) for value in column.to_pylist()]
-    return pa.array(values, text)
+    return array_of(values, text)
 
 
 def _plain(value: Any) -> str:

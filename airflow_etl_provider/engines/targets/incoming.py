@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.arrow_values import scalar_of
 from airflow_etl_provider.exceptions import SpecificationError, TargetDataError, TargetSchemaError
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def fitted(
     columns: list[pa.Array] = list(batch.columns)
     names = list(batch.schema.names)
     if load_id is not None:
-        columns.append(pa.repeat(pa.scalar(load_id), batch.num_rows))
-        columns.append(pa.repeat(pa.scalar(loaded_at, pa.timestamp("us", "UTC")), batch.num_rows))
+        columns.append(pa.repeat(scalar_of(load_id, pa.string()), batch.num_rows))
+        moment = scalar_of(loaded_at, pa.timestamp("us", "UTC"))
+        columns.append(pa.repeat(moment, batch.num_rows))
         names += [LOAD_ID, LOADED_AT]
     if names != schema.names:
         raise TargetSchemaError(

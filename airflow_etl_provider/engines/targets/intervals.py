@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.engines.arrow_values import array_of
 from airflow_etl_provider.exceptions import TargetDataError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def to_durations(column: pa.Array, *, name: str) -> pa.Array:
                 hint="Convert it to days or to text first.",
             )
         values.append(value.days * DAY + value.nanoseconds // 1000)
-    return pa.array(values, pa.int64()).cast(pa.duration("us"))
+    return array_of(values, pa.int64()).cast(pa.duration("us"))
 
 
 def iso_duration(months: int, days: int, nanoseconds: int) -> str:

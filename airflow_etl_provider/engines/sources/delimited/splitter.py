@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_etl_provider.engines.arrow_values import array_of
 from airflow_etl_provider.engines.sources.delimited.dialect import MAX_RECORD_BYTES
 from airflow_etl_provider.engines.sources.delimited.grammar import RecordParser
 from airflow_etl_provider.engines.sources.delimited.lines import LineReader, Lines
@@ -147,7 +148,7 @@ def split_batches(
         nonlocal held, numbers, broken
         taken, held = held[:count], held[count:]
         columns = zip(*taken, strict=True) if taken else ([] for _ in dialect.columns)
-        arrays = [pa.array(column, pa.string()) for column in columns]
+        arrays = [array_of(column, pa.string()) for column in columns]
         made = pa.RecordBatch.from_arrays(arrays, schema=schema)
         kept, numbers = numbers[:count], numbers[count:]
         until = kept[-1] if kept and held else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_etl_provider.engines.arrow_values import array_of
+
 __all__ = ["array_texts"]
 
 
@@ -20,7 +22,7 @@ def array_texts(lists: pa.ListArray) -> pa.Array:
             texts.append(None)
         else:
             texts.append("{" + ",".join(next(elements) for _ in range(length)) + "}")
-    return pa.array(texts, pa.string())
+    return array_of(texts, pa.string())
 
 
 def _element_texts(values: pa.Array) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
 from adbc_driver_manager import dbapi as adbc
 from adbc_driver_postgresql import dbapi as postgres
 
+from airflow_etl_provider.engines.arrow_values import one_row
 from airflow_etl_provider.engines.targets.postgres.errors import (
     translate_connect_error,
     translate_error,
@@ -17,6 +17,8 @@ from airflow_etl_provider.engines.targets.postgres.uri import postgres_uri, serv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    import pyarrow as pa
 
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.exceptions import TargetError
@@ -74,7 +76,7 @@ class PostgresClient:
         """Run one statement that gives rows."""
 
         def run() -> list[tuple[Any, ...]]:
-            self._cursor.execute(sql, parameters or None)
+            self._cursor.execute(sql, one_row(parameters) if parameters else None)
             rows: list[tuple[Any, ...]] = self._cursor.fetchall()
             return rows
 
@@ -86,9 +88,7 @@ class PostgresClient:
         def run() -> int:
             self._statement.set_sql_query(sql)
             if parameters:
-                names = [str(at) for at in range(len(parameters))]
-                values = [pa.array([value]) for value in parameters]
-                self._statement.bind(pa.RecordBatch.from_arrays(values, names=names))
+                self._statement.bind(one_row(parameters))
             return int(self._statement.execute_update())
 
         return self._run(run, doing=doing)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_etl_provider.engines.arrow_values import scalar_of
 from airflow_etl_provider.engines.targets.postgres.array_text import array_texts
 from airflow_etl_provider.exceptions import TargetDataError, TargetSchemaError
 
@@ -120,17 +121,17 @@ def _encode(column: pa.Array, encoding: Encoding, name: str) -> pa.Array:
 
 
 def _since_2000(values: pa.Array, epoch: int, ends: tuple[int, int]) -> pa.Array:
-    moved = pc.subtract(values, pa.scalar(epoch, values.type))
+    moved = pc.subtract(values, scalar_of(epoch, values.type))
     low, high = pc.min_max(values).as_py().values()
     if low is None or (low > ends[0] + epoch and high < ends[1]):
         return moved
     # Below the lower end plus the epoch the subtraction wraps around; no date is that early, so
     # what is there is -infinity or an error that PostgreSQL is to find: -infinity's neighbours.
-    moved = pc.if_else(pc.equal(values, ends[1]), pa.scalar(ends[1], values.type), moved)
+    moved = pc.if_else(pc.equal(values, ends[1]), scalar_of(ends[1], values.type), moved)
     early = pc.less_equal(values, ends[0] + 1)
-    moved = pc.if_else(early, pa.scalar(ends[0], values.type), moved)
+    moved = pc.if_else(early, scalar_of(ends[0], values.type), moved)
     wrapped = pc.and_(pc.less(values, ends[0] + epoch), pc.invert(early))
-    return pc.if_else(wrapped, pa.scalar(ends[0] + 1, values.type), moved)
+    return pc.if_else(wrapped, scalar_of(ends[0] + 1, values.type), moved)
 
 
 def _uuid_bytes(column: pa.Array, name: str) -> pa.Array:
