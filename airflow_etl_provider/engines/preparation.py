@@ -15,6 +15,7 @@ from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.targets import open_target
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -103,7 +104,7 @@ def prepare(
         quarantine_home=pipeline.quarantine
         or target.quarantine_home
         or str(options.quarantine_home),
-        unmapped=_unmapped(contract, source),
+        unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
     )
 
 
@@ -117,6 +118,9 @@ def _definition_hash(pipeline: Pipeline, written: MappingContract | None, *, all
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
-def _unmapped(contract: MappingContract, source: Source) -> tuple[str, ...]:
+def _unmapped(
+    contract: MappingContract, source: Source, *, known: Collection[str]
+) -> tuple[str, ...]:
+    """Source columns that nothing reads, but for those that a person wrote down as such."""
     used = {name for column in contract.columns.values() for name in column.from_}
-    return tuple(name for name in source.schema.names if name not in used)
+    return tuple(name for name in source.schema.names if name not in used and name not in known)

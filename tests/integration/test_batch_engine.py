@@ -349,3 +349,35 @@ def test_hostile_names_and_values_are_only_text(job: Job) -> None:
     )
     assert report.rows_loaded == 1
     assert job.rows("name") == [('"; DROP TABLE orders; --',)]
+
+
+def test_a_value_that_does_not_convert_is_not_also_counted_as_missing(job: Job) -> None:
+    job.write(HEADER + "1;Ada;zwei;\n2;Bob;;\n")
+    report = job.run(job.pipeline(rules=[{"column": "amount", "not_null": True}]))
+    assert job.rejects(report) == [
+        (1, {"not_converted:amount"}),
+        (2, {"rule:not_null:amount"}),
+    ]
+
+
+def test_a_date_that_does_not_convert_is_not_also_outside_of_the_interval(job: Job) -> None:
+    job.write(HEADER + "1;Ada;1,5;2024-02-30 10:00:00\n")
+    day = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    report = job.run(
+        job.pipeline(source={"incremental": {"by": "data_interval", "column": "at"}}),
+        window=Window(day, datetime(2025, 1, 1, tzinfo=timezone.utc)),
+    )
+    assert [reasons for _, reasons in job.rejects(report)] == [{"not_converted:at"}]
+
+
+def test_what_the_contract_leaves_out_knowingly_is_not_reported_as_unmapped(job: Job) -> None:
+    job.write("id;name;legacy\n1;Ada;x\n")
+    contract: dict[str, Any] = {
+        "contract": "orders",
+        "source": {"fields": {"id": "string", "name": "string", "legacy": "string"}},
+        "target": {"fields": {"id": "int64"}},
+        "columns": {"id": {"from": "id", "convert": "cast"}},
+    }
+    assert job.run(job.pipeline(mapping=contract)).unmapped == ("name", "legacy")
+    contract["unmapped"] = {"source": ["legacy"]}
+    assert job.run(job.pipeline(mapping=contract), run_id="run-2").unmapped == ("name",)

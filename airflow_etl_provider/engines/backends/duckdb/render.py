@@ -20,6 +20,7 @@ from sqlglot import exp
 
 from airflow_etl_provider.contracts.conversions import Sql
 from airflow_etl_provider.contracts.expressions import ExpressionKind, parse_expression
+from airflow_etl_provider.contracts.rules import NotNull
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.checks import (
@@ -320,16 +321,17 @@ class _Renderer:
             longer = exp.GT(this=length, expression=exp.Literal.number(test.length))
             return call("coalesce", longer, exp.Boolean(this=False))
         if isinstance(test, IsNull):
-            # A value that did not convert is reported as that, not also as missing.
-            rejects = self.plan.columns[test.column].on_failure == "reject"
-            failed = [
-                f.condition for (c, _), f in self.failures.items() if c == test.column and rejects
-            ]
-            missing = is_null(_name(f"o{test.column}"))
-            return exp.and_(missing, exp.Not(this=exp.paren(any_of(failed)))) if failed else missing
+            return self._missing(is_null(_name(f"o{test.column}")), test.column)
         if isinstance(test, OutsideInterval):
-            return is_null(self._interval_value())
+            interval = cast("Interval", self.plan.interval)
+            missing = is_null(self._interval_value())
+            if interval.scope == "source":
+                return missing
+            return self._missing(missing, self.plan.target.names.index(interval.column))
         if isinstance(test, RuleBroken):
+            if isinstance(test.check, NotNull):
+                at = self.plan.target.names.index(test.check.column)
+                return self._missing(is_null(_name(f"o{at}")), at)
             return render_rule(
                 test.check,
                 column=self._target_column,
@@ -339,6 +341,13 @@ class _Renderer:
         if isinstance(test, Duplicate):
             raise SpecificationError("Duplicates are found over all rows, not by a row check.")
         raise AssertionError(test)
+
+    def _missing(self, missing: exp.Expr, at: int) -> exp.Expr:
+        """A value that did not convert is reported as that, not also as missing."""
+        if self.plan.columns[at].on_failure != "reject":
+            return missing
+        failed = [f.condition for (c, _), f in self.failures.items() if c == at]
+        return exp.and_(missing, exp.Not(this=exp.paren(any_of(failed)))) if failed else missing
 
     def _constant(self, value: object, of: LogicalType) -> exp.Expr:
         tree = value_literal(value, of)
