@@ -32,7 +32,30 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "/var/lib/airflow/quarantine",
                         "default": None,
-                    }
+                    },
+                    "memory_limit_mb": {
+                        "description": "Memory in MiB that DuckDB may hold in one task; what does "
+                        "not fit goes to disk, and the rest of the process comes on top.\n",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "1024",
+                        "default": "256",
+                    },
+                    "threads": {
+                        "description": "Threads that DuckDB uses in one task; as many as the "
+                        "worker has cores when empty.\n",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "2",
+                        "default": None,
+                    },
+                    "progress_interval": {
+                        "description": "Seconds between two lines of progress in a task's log.\n",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "30",
+                        "default": "5",
+                    },
                 },
             }
         },

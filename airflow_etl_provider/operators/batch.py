@@ -65,7 +65,8 @@ class BatchPipelineOperator(BaseOperator):
     :param window_start: start of the window, where it shall not be the run's data interval.
     :param window_end: its end, excluded. Both are ISO 8601 times; without a zone they are UTC.
     :param check: read the pipeline when the DAG is parsed, so that a mistake is an import error.
-    :param progress_every: seconds between two lines of progress in the log.
+    :param progress_every: seconds between two lines of progress in the log; by default
+        `[etl] progress_interval` of Airflow's configuration.
     """
 
     template_fields: Sequence[str] = (
@@ -88,7 +89,7 @@ class BatchPipelineOperator(BaseOperator):
         window_start: str | datetime | None = None,
         window_end: str | datetime | None = None,
         check: bool = False,
-        progress_every: float = 5.0,
+        progress_every: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,6 +102,7 @@ class BatchPipelineOperator(BaseOperator):
         self.progress_every = progress_every
         self.quarantine_url = ""
         self._cancelled = False
+        self._progress_seconds = 0.0
         self._next_line = 0.0
         if check:
             self._read_pipeline()
@@ -136,7 +138,12 @@ class BatchPipelineOperator(BaseOperator):
         from airflow_etl_provider.operators.options import engine_options
         from airflow_etl_provider.operators.specification import for_this_task
         from airflow_etl_provider.operators.window import window_of
+        from airflow_etl_provider.settings import read_settings
 
+        settings = read_settings()
+        self._progress_seconds = (
+            settings.progress_interval if self.progress_every is None else self.progress_every
+        )
         pipeline, base = self._read_pipeline()
         pipeline = for_this_task(
             pipeline,
@@ -153,7 +160,7 @@ class BatchPipelineOperator(BaseOperator):
             run_id=str(context["ti"].id),
             window=window_of(pipeline, context, start=self.window_start, end=self.window_end),
             base=base,
-            options=engine_options(),
+            options=engine_options(settings),
             clock=lambda: datetime.now(timezone.utc),
             progress=self._log_progress,
             cancel=lambda: self._cancelled,
@@ -173,7 +180,7 @@ class BatchPipelineOperator(BaseOperator):
     def _log_progress(self, progress: Progress) -> None:
         now = time.monotonic()
         if now >= self._next_line:
-            self._next_line = now + self.progress_every
+            self._next_line = now + self._progress_seconds
             self.log.info(describe_progress(progress))
 
     def _keep_report(self, report: RunReport, context: Context) -> None:

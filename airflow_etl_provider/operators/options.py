@@ -1,19 +1,21 @@
-"""What this Airflow's configuration says to the engine."""
+"""From the settings of this Airflow to the options of the engine."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from airflow.sdk.configuration import conf
+from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.batch import EngineOptions
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.settings import Settings
 
 __all__ = ["engine_options"]
 
 
-def engine_options() -> EngineOptions:
-    """Read `[etl] quarantine`: where rejected rows go when neither pipeline nor target says so."""
-    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    folder = conf.get("etl", "quarantine", fallback=str(home / "quarantine"))
-    return EngineOptions(quarantine_home=Path(folder))
+def engine_options(settings: Settings) -> EngineOptions:
+    """Give the engine what holds where a pipeline says nothing."""
+    return EngineOptions(
+        quarantine_home=settings.quarantine,
+        memory_limit=settings.memory_limit_mb * 2**20,
+        threads=settings.threads,
+    )

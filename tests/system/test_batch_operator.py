@@ -94,6 +94,9 @@ with DAG("over_budget", schedule=None):
 with DAG("secret", schedule=None):
     operator("load", pipeline=pipeline("secret", "https://me:PASSWORD@example.com/a.csv"))
 
+with DAG("configured", schedule=None):
+    operator("load", pipeline=pipeline("configured", "one.csv"), retries=3)
+
 with DAG("slow", schedule=None):
     operator("load", pipeline=pipeline("slow", "big.csv"), progress_every=0)
 """
@@ -150,10 +153,10 @@ class Airflow:
     def write(self, name: str, text: str) -> None:
         (self.dags / name).write_text(text, encoding="utf-8")
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, *words],
-            env=self.environment,
+            env=self.environment | environment,
             cwd=self.home,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -262,6 +265,17 @@ def test_over_the_budget_no_retry_is_used_up_and_the_report_is_kept(airflow, log
 def test_a_secret_in_the_specification_is_refused(airflow, log):
     assert airflow.outcome("secret") == [("failed", 1)]
     assert "holds a password" in log
+
+
+def test_a_wrong_setting_fails_at_once_and_says_which(airflow, log):
+    process = airflow.start("-c", RUNS, "configured", AIRFLOW__ETL__THREADS="many")
+    output, _ = process.communicate()
+    assert "[etl] threads of Airflow's configuration is 'many'" in output, output
+    assert airflow.outcome("configured") == [("failed", 1)]
+
+    process = airflow.start("-c", RUNS, "configured", AIRFLOW__ETL__THREADS="1")
+    output, _ = process.communicate()
+    assert sorted(airflow.outcome("configured")) == [("failed", 1), ("success", 1)], output
 
 
 def test_the_log_has_progress_but_neither_secrets_nor_rows(airflow, log):

@@ -28,6 +28,7 @@ MODULES = [
       if p.stem not in ("__init__", "options")),
     "airflow_etl_provider.plugin",
     "airflow_etl_provider.get_provider_info",
+    "airflow_etl_provider.settings",
 ]  # fmt: skip
 
 
