@@ -54,6 +54,7 @@ class EngineOptions:
     :param quarantine_home: where rejected rows go when neither the pipeline nor the target says so.
     :param scratch: where spilled rows go; the system's temporary folder when absent.
     :param memory_limit: bytes that DuckDB may hold; the rest of the process comes on top.
+        At least 64 MiB, and 160 KiB per column.
     :param all_text: convert no cell; every column is text.
     """
 
@@ -186,7 +187,10 @@ class _Run:
         target = prepared.pipeline.target
         with (
             ComputeSession(
-                memory_limit=options.memory_limit, threads=options.threads, scratch=options.scratch
+                memory_limit=options.memory_limit,
+                threads=options.threads,
+                scratch=options.scratch,
+                columns=prepared.plan.width,
             ) as compute,
             # The plan is bound before the target hears of the load.
             closing(DuckDbBackend(prepared.plan, session=compute)) as backend,

@@ -98,7 +98,7 @@ def _bind(plan: Plan) -> None:
     from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 
-    with ComputeSession(memory_limit=2**26, threads=1) as compute:
+    with ComputeSession(memory_limit=2**26, threads=1, columns=plan.width) as compute:
         DuckDbBackend(plan, session=compute)
 
 
@@ -129,7 +129,10 @@ def _check_on_records(
         )
         compute = stack.enter_context(
             ComputeSession(
-                memory_limit=options.memory_limit, threads=options.threads, scratch=options.scratch
+                memory_limit=options.memory_limit,
+                threads=options.threads,
+                scratch=options.scratch,
+                columns=prepared.plan.width,
             )
         )
         backend = DuckDbBackend(prepared.plan, session=compute)

@@ -184,6 +184,11 @@ class Plan:
     load_checks: tuple[LoadCheck, ...]
 
     @property
+    def width(self) -> int:
+        """The columns of the wider side."""
+        return max(len(self.source), len(self.target))
+
+    @property
     def rejecting(self) -> tuple[int, ...]:
         """Positions of the checks that keep a row out of the target."""
         return tuple(i for i, c in enumerate(self.row_checks) if c.severity != "warn")

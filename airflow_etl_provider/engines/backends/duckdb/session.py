@@ -14,27 +14,39 @@ if TYPE_CHECKING:
 
 __all__ = ["ComputeSession"]
 
+BYTES_PER_COLUMN = 160 * 2**10
+"""What one thread holds of one column of text, measured: a few vectors of 2,048 values each."""
+
 
 class ComputeSession(AbstractContextManager["ComputeSession"]):
     """A DuckDB connection in memory that spills into a folder of its own, removed at the end.
 
+    :param columns: how wide its rows are. Vectors in use can't go to disk, so a wide table gets
+        fewer threads, and more memory where it does not even fit one of them.
     :param memory_limit: bytes; what does not fit goes to disk.
     :param scratch: where the spill folder is made; the system's temporary folder when absent.
     """
 
     def __init__(
-        self, *, memory_limit: int, threads: int | None = None, scratch: Path | None = None
+        self,
+        *,
+        memory_limit: int,
+        threads: int | None = None,
+        scratch: Path | None = None,
+        columns: int = 1,
     ) -> None:
         import duckdb
 
+        memory_limit = max(memory_limit, 64 * 2**20, columns * BYTES_PER_COLUMN)
+        most = memory_limit // (columns * BYTES_PER_COLUMN)
         self._folder = tempfile.TemporaryDirectory(
             prefix="airflow-etl-", dir=scratch, ignore_cleanup_errors=True
         )
         self.connection: DuckDBPyConnection = duckdb.connect(
             ":memory:",
             config={
-                "memory_limit": f"{max(memory_limit // 2**20, 64)}MiB",
-                "threads": threads or _cores(),
+                "memory_limit": f"{memory_limit // 2**20}MiB",
+                "threads": min(threads or _cores(), most),
                 "temp_directory": self._folder.name,
                 "preserve_insertion_order": True,
                 # Extensions would be downloads; what the wheel carries is all we use.
