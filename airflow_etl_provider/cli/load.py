@@ -51,6 +51,10 @@ def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
         )
     table = args.table or (name_table(args.source) if _is_database(args.target) else None)
     target, connections = parse_target(args.target, table=table)
+    if args.mode == "merge" and not args.key:
+        raise SpecificationError(
+            "--mode merge needs the columns that identify a row.", hint="Name them with --key."
+        )
     changes = {
         "mode": args.mode or target.mode,
         "key": tuple(args.key),

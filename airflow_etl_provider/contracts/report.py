@@ -28,9 +28,9 @@ class RunReport:
     """What one run did. Holds counts, codes and locations, never a value of a row.
 
     `rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted`
-    whenever `status` is not `failed`. `reasons` counts rejected records by code (a record with two
-    reasons counts under both); `warnings` counts rows by rule of severity `warn`. `load_id` and
-    `target` are None when the run failed before they were known.
+    whenever `status` is not `failed`. `reasons` counts rejected records by `code` or
+    `code:column` (a record with two reasons counts under both); `warnings` counts rows by rule of
+    severity `warn`. `load_id` and `target` are None when the run failed before they were known.
     """
 
     status: Status

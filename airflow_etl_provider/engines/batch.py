@@ -268,7 +268,7 @@ class _Run:
         if not budget.allows(rejected=tally.quarantined, read=tally.records):
             reasons = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common(5))
             error = BudgetExceededError(
-                f"{tally.quarantined} of {tally.records} records were rejected ({reasons}), more "
+                f"{tally.quarantined} of {tally.records} records rejected ({reasons}), more "
                 "than max_rejected allows. Nothing was published.",
                 hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then "
                 "mend the contract or raise max_rejected."
@@ -355,6 +355,8 @@ class _Run:
     ) -> RunReport:
         return replace(
             self._base_report(attempt),
+            # An input that broke off has not told its count; what was judged had been read.
+            rows_read=max(attempt.tally.records, attempt.tally.judged),
             rows_loaded=0,
             quarantine=manifest.location if manifest else None,
             error={"code": error.code, "message": str(error)},

@@ -20,6 +20,8 @@ from airflow_etl_provider.exceptions import (
     LoadRuleError,
     SpecificationError,
     TargetAuthError,
+    TargetDataError,
+    TargetMissingError,
     TargetPermissionError,
     TargetSchemaError,
 )
@@ -37,6 +39,8 @@ __all__ = ["BatchPipelineOperator"]
 NEEDS_A_PERSON = (
     SpecificationError,
     TargetAuthError,
+    TargetDataError,
+    TargetMissingError,
     TargetPermissionError,
     TargetSchemaError,
     LoadConflictError,

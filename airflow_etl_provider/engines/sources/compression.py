@@ -6,6 +6,7 @@ Everything is streamed, so an archive that unpacks to more than the memory does 
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     gzip.BadGzipFile,
 )
+
+
+_BINARY = re.compile(rb"[\x01-\x08\x0e-\x1b]")
+"""Control characters that text in no encoding has; NUL is half of many UTF-16 letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +115,11 @@ def compression_of(path: Path) -> Compression:
     """Tell by the first bytes, whatever the name says.
 
     :raises NotSupportedYetError: it is compressed in a way that is planned but not built.
+    :raises SourceFormatError: it is named as an archive, and is neither that nor text.
     """
     with StoredFile(str(path), path).open() as stream:
-        magic = stream.read(6)
+        start_of_file = stream.read(4096)
+    magic = start_of_file[:6]
     if magic.startswith(b"\x1f\x8b"):
         return "gzip"
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -127,6 +134,12 @@ def compression_of(path: Path) -> Compression:
                 f"{path} is compressed with {kind}, which is not supported yet.",
                 hint="Use gzip or zip.",
             )
+    if path.suffix.lower() in (".gz", ".gzip", ".zip") and _BINARY.search(start_of_file):
+        # Text under such a name is common: HTTP clients unpack and keep the name.
+        raise SourceFormatError(
+            f"{path} is named {path.suffix}, but holds neither an archive nor text.",
+            hint="The file is damaged; fetch it again.",
+        )
     return "none"
 
 

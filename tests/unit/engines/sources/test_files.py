@@ -199,3 +199,18 @@ def test_nothing_but_empty_files_is_an_error(tmp_path: Path) -> None:
 def test_tables_are_not_supported_yet(tmp_path: Path) -> None:
     with pytest.raises((NotSupportedYetError, ValueError), match="not supported yet"):
         open_source(SourceSpec(table="public.x"), connections=lambda _: None, base=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.zip"])
+def test_an_archive_by_name_that_holds_neither_archive_nor_text_is_damaged(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(SourceFormatError, match="neither an archive nor text"):
+        open_(tmp_path, name)
+
+
+@pytest.mark.parametrize("data", [CSV, CSV.decode().encode("utf-16")])
+def test_text_that_an_http_client_has_unpacked_keeps_its_name(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(data)
+    assert open_(tmp_path, "a.csv.gz").schema.names == ("id", "name")
