@@ -1,0 +1,246 @@
+"""Every kind of target in every mode that it declares, and what most tests do with one.
+
+A new kind of target is one more entry of KINDS.
+"""
+
+from __future__ import annotations
+
+import csv
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg2 import sql
+
+from airflow_etl_provider.contracts.load import Load
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.types import parse_type
+from airflow_etl_provider.engines.targets import open_target, parse_target
+from airflow_etl_provider.engines.targets.base import Publication, Published, WriteSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_etl_provider.engines.targets.base import LoadSession, Target
+
+Rows = list[tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of target and what it declares.
+
+    :param fenced: a zombie can't publish, whatever the file system.
+    :param reshaped: each load brings its own columns (a file), so there is no table to fit into.
+    :param typed: types survive; otherwise all is text.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    fenced: bool = True
+    reshaped: bool = False
+    typed: bool = True
+
+
+KINDS = (
+    Kind("duckdb", ("append", "replace", "merge")),
+    Kind("postgres", ("append", "replace", "merge")),
+    Kind("parquet", ("replace",), fenced=False, reshaped=True),
+    Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False),
+)
+
+
+@dataclass
+class Place:
+    """An empty place for a target of one kind; reads it back without the code under test."""
+
+    kind: Kind
+    url: str
+    file: Path
+    table: str | None = "orders"
+
+    def open(self) -> Target:
+        spec, connections = parse_target(self.url, table=self.table)
+        return open_target(spec, connections=connections, base=None, pipeline="orders")
+
+    def rows(self, *columns: str, table: str = "orders") -> Rows | None:
+        """The rows as sorted text, or None where there is no table."""
+        found = getattr(self, f"_{self.kind.name}")(columns or ("id", "name"), table)
+        if found is None:
+            return None
+        text = [tuple(None if v is None else str(v) for v in row) for row in found]
+        return sorted(text, key=lambda row: tuple((v is not None, v or "") for v in row))
+
+    def _duckdb(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        with closing(duckdb.connect(str(self.file))) as connection:
+            if not connection.execute(
+                "select 1 from duckdb_tables() where table_name = ?", [table]
+            ).fetchall():
+                return None
+            return (
+                connection.table(_quoted(table))
+                .select(*[duckdb.ColumnExpression(c) for c in columns])
+                .fetchall()
+            )
+
+    def _postgres(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
+            query = sql.SQL("select {} from {}").format(
+                sql.SQL(", ").join(sql.Identifier(c) for c in columns), sql.Identifier(table)
+            )
+            try:
+                cursor.execute(query)
+            except psycopg2.errors.UndefinedTable:
+                return None
+            return cursor.fetchall()
+
+    def _parquet(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        if not self.file.exists():
+            return None
+        rows = pq.read_table(self.file).to_pylist()
+        return [tuple(row[c] for c in columns) for row in rows]
+
+    def _csv(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        if not self.file.exists():
+            return None
+        with self.file.open(newline="", encoding="utf-8") as file:
+            return [tuple(row[c] or None for c in columns) for row in csv.DictReader(file)]
+
+    def execute(self, statement: str) -> None:
+        """Prepare a table, in SQL that both databases read."""
+        if self.kind.name == "duckdb":
+            with closing(duckdb.connect(str(self.file))) as connection:
+                connection.execute(statement)
+        else:
+            with closing(psycopg2.connect(self.url)) as connection, connection:
+                connection.cursor().execute(statement)
+
+    def leftovers(self) -> list[str]:
+        """Names of files of ours that no one should find after a load."""
+        return sorted(p.name for p in self.file.parent.glob(".*"))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def make_place(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Place:
+    if kind.name == "postgres":
+        return Place(kind, request.getfixturevalue("postgres_server"), folder / "none")
+    if kind.name == "duckdb":
+        file = folder / "warehouse.db"
+        return Place(kind, f"duckdb:///{file}", file)
+    file = folder / f"orders.{kind.name}"
+    return Place(kind, str(file), file, table=None)
+
+
+def parameters(*, mode: str | None = None, **declared: bool) -> list[Any]:
+    """(kind, mode) for all that a test is about."""
+    return [
+        pytest.param(
+            (kind, kind_mode),
+            id=f"{kind.name}-{kind_mode}",
+            marks=[pytest.mark.postgres] if kind.name == "postgres" else [],
+        )
+        for kind in KINDS
+        for kind_mode in kind.modes
+        if mode in (None, kind_mode)
+        and all(getattr(kind, name) is value for name, value in declared.items())
+    ]
+
+
+@dataclass
+class Case:
+    """One mode of one kind of target, with what most tests do."""
+
+    place: Place
+    mode: str
+
+    @property
+    def spec(self) -> WriteSpec:
+        return WriteSpec(mode=self.mode, key=("id",) if self.mode == "merge" else ())
+
+    def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:
+        return self.place.open().begin(
+            load=load, schema=schema or SCHEMA, write=replace(self.spec, **changed)
+        )
+
+    def load(
+        self,
+        load: Load,
+        rows: list[tuple[Any, ...]],
+        *,
+        schema: Schema | None = None,
+        **changed: Any,
+    ) -> Published | None:
+        """Load the whole way; None when the load was there already."""
+        with self.begin(load, schema=schema, **changed) as session:
+            if session.already_loaded is not None:
+                return None
+            taken = session.write(reader(session, rows))
+            assert taken == len(rows)
+            return session.publish(publication(taken))
+
+
+every_mode = pytest.mark.parametrize("case", parameters(), indirect=True)
+every_kind = pytest.mark.parametrize("case", parameters(mode="replace"), indirect=True)
+
+
+SCHEMA = Schema((Field("id", parse_type("int64")), Field("name", parse_type("string"))))
+
+
+def a_load(load_id: str = "a" * 32, **changed: Any) -> Load:
+    values = {
+        "load_id": load_id,
+        "pipeline": "orders",
+        "window": "2026-11-01",
+        "input_hash": "input 1",
+        "contract_hash": "contract 1",
+        "run_id": f"run of {load_id}",
+    }
+    return Load(**(values | changed))
+
+
+def publication(rows: int) -> Publication:
+    return Publication(
+        rows_read=rows + 3,
+        rows_quarantined=2,
+        rows_filtered=1,
+        rows_deduplicated=0,
+        quarantine="/q/1",
+        quarantine_checksum="c0ffee",
+        positions={"inputs": [{"name": "a.csv"}]},
+    )
+
+
+def reader(
+    session: LoadSession,
+    rows: list[tuple[Any, ...]],
+    *,
+    batch_rows: int = 2,
+    then: Callable[[], None] | None = None,
+) -> pa.RecordBatchReader:
+    """Batches of the rows; `then` is called after the last one."""
+    schema = session.arrow_schema
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for at in range(0, len(rows), batch_rows):
+            columns = zip(*rows[at : at + batch_rows], strict=True)
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(list(c), f.type) for c, f in zip(columns, schema, strict=True)],
+                schema=schema,
+            )
+        if then is not None:
+            then()
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def write_and_publish(session: LoadSession, rows: list[tuple[Any, ...]]) -> None:
+    session.publish(publication(session.write(reader(session, rows))))
