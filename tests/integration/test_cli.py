@@ -265,6 +265,15 @@ def test_a_load_does_not_pay_for_importing_pandas(shell, target):
     assert shell.modules("load", "people.csv", target) & {"pandas", "duckdb"} == {"duckdb"}
 
 
+@pytest.mark.postgres
+def test_a_load_into_postgres_does_not_pay_for_importing_pandas(shell, postgres_server):
+    shell.write("people.csv", DIRTY)
+
+    loaded = shell.modules("load", "people.csv", postgres_server)
+
+    assert loaded & {"pandas", "duckdb"} == {"duckdb"}
+
+
 # run, check, schema
 
 

@@ -1,12 +1,18 @@
-"""One ADBC connection in transactions, with errors of ours."""
+"""One ADBC connection in transactions, with errors of ours.
+
+It is made of ADBC's own objects: its DB-API imports `pyarrow.dataset` and with it pandas, a second
+that every task would wait for.
+"""
 
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adbc_driver_manager import dbapi as adbc
-from adbc_driver_postgresql import dbapi as postgres
+import adbc_driver_manager as adbc
+import adbc_driver_postgresql as postgres
+import pyarrow as pa
 
 from airflow_etl_provider.engines.arrow_values import one_row
 from airflow_etl_provider.engines.targets.postgres.errors import (
@@ -17,8 +23,6 @@ from airflow_etl_provider.engines.targets.postgres.uri import postgres_uri, serv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-
-    import pyarrow as pa
 
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.exceptions import TargetError
@@ -43,15 +47,17 @@ class PostgresClient:
     def __init__(self, connection: Connection, *, where: str, timeouts: Timeouts) -> None:
         self.where = where
         self._timeouts = timeouts
-        self._connection = _connect(connection)
-        try:
-            self._cursor = self._connection.cursor()
-            self._statement = self._cursor.adbc_statement
+        self._closing = ExitStack()
+        with ExitStack() as opened:
+            database, self._connection = _connect(connection)
+            opened.callback(database.close)
+            opened.callback(self._connection.close)
+            self._connection.set_autocommit(False)
+            self._statement = adbc.AdbcStatement(self._connection)
+            opened.callback(self._statement.close)
             # COPY for a result of one row costs more than it saves.
             self._statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-        except BaseException:
-            self._connection.close()
-            raise
+            self._closing = opened.pop_all()
         self._closed = False
 
     def start(self, *, application: str | None = None) -> None:
@@ -76,9 +82,10 @@ class PostgresClient:
         """Run one statement that gives rows."""
 
         def run() -> list[tuple[Any, ...]]:
-            self._cursor.execute(sql, one_row(parameters) if parameters else None)
-            rows: list[tuple[Any, ...]] = self._cursor.fetchall()
-            return rows
+            self._prepare(sql, parameters)
+            stream, _ = self._statement.execute_query()
+            table = pa.RecordBatchReader.from_stream(stream).read_all()
+            return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
         return self._run(run, doing=doing)
 
@@ -86,12 +93,15 @@ class PostgresClient:
         """Run one statement; returns the rows that the server says it touched."""
 
         def run() -> int:
-            self._statement.set_sql_query(sql)
-            if parameters:
-                self._statement.bind(one_row(parameters))
+            self._prepare(sql, parameters)
             return int(self._statement.execute_update())
 
         return self._run(run, doing=doing)
+
+    def _prepare(self, sql: str, parameters: Sequence[Any]) -> None:
+        self._statement.set_sql_query(sql)
+        if parameters:
+            self._statement.bind(one_row(parameters))
 
     def copy(
         self, table: str, batches: pa.RecordBatchReader, *, schema: str, columns: Collection[str]
@@ -99,8 +109,16 @@ class PostgresClient:
         """Stream batches into a table by binary COPY; returns the rows that the driver sent."""
 
         def run() -> int:
-            with self._connection.cursor() as cursor:
-                return int(cursor.adbc_ingest(table, batches, mode="append", db_schema_name=schema))
+            with closing(adbc.AdbcStatement(self._connection)) as statement:
+                statement.set_options(
+                    **{
+                        adbc.INGEST_OPTION_TARGET_TABLE: table,
+                        adbc.INGEST_OPTION_MODE: adbc.INGEST_OPTION_MODE_APPEND,
+                        adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value: schema,
+                    }
+                )
+                statement.bind_stream(batches)
+                return int(statement.execute_update())
 
         return self._run(run, doing="the rows for", columns=columns)
 
@@ -113,13 +131,13 @@ class PostgresClient:
     def cancel(self) -> None:
         """Ask the server to stop what this connection runs; from any thread."""
         try:
-            self._connection.adbc_cancel()
+            self._connection.cancel()
         except adbc.Error as error:
             # Nothing ran, or the server is gone: either way there is nothing left to stop.
             log.debug("cancel had no effect (%s)", type(error).__name__)
 
     def close(self) -> None:
-        """Close the cursor and then the connection; what is not committed is rolled back."""
+        """Close the statement, then the connection; what is not committed is rolled back."""
         if self._closed:
             return
         self._closed = True
@@ -128,8 +146,7 @@ class PostgresClient:
             self._connection.rollback()
         except adbc.Error as error:
             log.debug("no rollback on a dead connection (%s)", type(error).__name__)
-        self._cursor.close()
-        self._connection.close()
+        self._closing.close()
 
     def _run(self, action: Callable[[], T], *, doing: str, columns: Collection[str] = ()) -> T:
         try:
@@ -140,11 +157,13 @@ class PostgresClient:
         raise failure
 
 
-def _connect(connection: Connection) -> Any:
+def _connect(connection: Connection) -> tuple[adbc.AdbcDatabase, adbc.AdbcConnection]:
     uri = postgres_uri(connection)
     failure: TargetError
+    database: adbc.AdbcDatabase | None = None
     try:
-        return postgres.connect(uri)
+        database = postgres.connect(uri)
+        return database, adbc.AdbcConnection(database)
     except adbc.Error as error:
         failure = translate_connect_error(
             str(error),
@@ -154,4 +173,6 @@ def _connect(connection: Connection) -> Any:
                 *filter(None, [connection.password, connection.extra.get("sslpassword")]),
             ],
         )
+    if database is not None:
+        database.close()
     raise failure
