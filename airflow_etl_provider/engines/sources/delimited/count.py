@@ -22,6 +22,12 @@ __all__ = ["ByteCount", "body_offset", "count_bytes", "delimiters_outside"]
 
 CHUNK = 2**18
 
+LONG_RECORD = 2**21
+"""DuckDB gives up longer records, and takes memory beyond its limit for every line in them."""
+
+MANY_REJECTS = 100_000
+"""DuckDB holds a kilobyte for each, beyond its limit; the splitter puts them on disk."""
+
 _LF, _CR, _SPACE, _TAB = 10, 13, 32, 9
 
 
@@ -106,6 +112,8 @@ class _Counter:
         self._blank_line = re.compile(f"(?:\\A|\n)[{blanks}]+\r?(?:\n|\\Z)".encode())
         self._read = self._start = body
         self._ends = self._delimiters = self._blank_lines = 0
+        self._between = len(dialect.columns) - 1
+        self._without_end = 0
         self._first_blank: int | None = None
         self._multiline = False
         self._odd = False
@@ -131,7 +139,12 @@ class _Counter:
             self._multiline = self._multiline or bool(inner.any())
             ends &= outside
             delimiters &= outside
-        self._ends += _ones(ends)
+        ended = _ones(ends)
+        self._without_end = 0 if ended else self._without_end + size
+        if self._without_end > LONG_RECORD:
+            self.hazard = "a record of many megabytes"
+            return
+        self._ends += ended
         self._delimiters += _ones(delimiters)
         self._find_blank_lines(window, feeds, outside)
         if self._valid:
@@ -149,8 +162,11 @@ class _Counter:
             self.hazard = "blanks beside quotes"
         elif not self.hazard and self._crlf and last == _CR:
             self.hazard = "line ends of several kinds"
+        records = self._ends + unfinished - self._blank_lines
+        if not self.hazard and abs(self._delimiters - records * self._between) > MANY_REJECTS:
+            self.hazard = "many records of another length"
         return ByteCount(
-            records=self._ends + unfinished - self._blank_lines,
+            records=records,
             delimiters=self._delimiters,
             first_blank=self._first_blank,
             multiline=self._multiline,

@@ -252,6 +252,9 @@ def test_every_reading_sees_the_same_rows_whichever_columns_it_takes(
         (b'a,b,c\n1,2,"3" ', "blanks beside"),
         (b"a,b,c\n1,2,3\n  \n", "lines of blanks"),
         (b"a,b,c\n1,2,3\n\t", "lines of blanks"),
+        pytest.param(b'a,b,c\n1,2,"' + b"line\n" * 500_000 + b'"\n', "megabytes", id="long"),
+        pytest.param(b"a,b,c\n" + b"1,2\n" * 100_001, "another length", id="short"),
+        pytest.param(b"a,b,c\n" + b"1,2,3,4\n" * 100_001, "another length", id="wide"),
     ],
 )
 def test_what_duckdb_reads_otherwise_is_noticed_beforehand(
