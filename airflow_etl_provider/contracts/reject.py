@@ -13,7 +13,7 @@ class Reason:
     """Why a record was rejected.
 
     `code` is stable and counted in reports: `wrong_field_count`, `broken_quote`, `bad_encoding`,
-    `too_long`, `repeated_header`, `not_json`, `not_converted`, `out_of_range`,
+    `too_long`, `repeated_header`, `not_json`, `not_computed`, `not_converted`, `out_of_range`,
     `null_not_allowed`, `duplicate_key`, `rule:<kind>`. `message` never holds a value of the record.
     """
 

@@ -35,6 +35,7 @@ __all__ = [
     "Interval",
     "IsNull",
     "LoadCheck",
+    "NotComputed",
     "NotConverted",
     "OutsideInterval",
     "Plan",
@@ -117,7 +118,14 @@ class Duplicate:
     columns: tuple[str, ...]
 
 
-Test = NotConverted | DoesNotFit | IsNull | OutsideInterval | RuleBroken | Duplicate
+@dataclass(frozen=True, slots=True)
+class NotComputed:
+    """A condition raises on the record: the filter, or the `when` of column `column`."""
+
+    column: int | None
+
+
+Test = NotConverted | DoesNotFit | IsNull | OutsideInterval | NotComputed | RuleBroken | Duplicate
 
 
 @dataclass(frozen=True, slots=True)

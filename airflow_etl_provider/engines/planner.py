@@ -26,6 +26,7 @@ from airflow_etl_provider.engines.plan import (
     Interval,
     IsNull,
     LoadCheck,
+    NotComputed,
     NotConverted,
     OutsideInterval,
     Plan,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.batch import Window
+    from airflow_etl_provider.engines.plan import Test
 
 __all__ = ["build_plan"]
 
@@ -69,6 +71,11 @@ def build_plan(
         planner = _ColumnPlanner(source, position=len(columns))
         columns.append(planner.plan(name, mapping, contract.target.fields[name], stored))
         checks += planner.checks
+    if pipeline.filter is not None:
+        message = "the filter can't be computed"
+        checks.append(
+            RowCheck("not_computed", None, "filter", message, "quarantine", NotComputed(None))
+        )
     schema = _target_schema(pipeline, columns, target)
     for at, field in enumerate(schema):
         if not field.nullable:
@@ -154,6 +161,10 @@ class _ColumnPlanner:
         self, name: str, mapping: ColumnMapping, wanted: LogicalType, stored: Field
     ) -> PlannedColumn:
         self.checks = []
+        if mapping.when is not None and mapping.on_failure == "reject":
+            self._add(
+                "not_computed", name, "when", "`when` can't be computed", NotComputed(self.position)
+            )
         inputs = tuple(self._input(name, source) for source in mapping.from_)
         steps: list[Step] = []
         types = tuple(self.source.fields[i].type for i in inputs)
@@ -238,9 +249,7 @@ class _ColumnPlanner:
             message = f"does not convert by {word}; became {mapping.on_failure}"
             self.checks.append(RowCheck("on_failure", name, word, message, "warn", test))
 
-    def _add(
-        self, code: str, name: str, word: str | None, message: str, test: NotConverted | DoesNotFit
-    ) -> None:
+    def _add(self, code: str, name: str, word: str | None, message: str, test: Test) -> None:
         self.checks.append(RowCheck(code, name, word, message, "quarantine", test))
 
 

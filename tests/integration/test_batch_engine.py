@@ -381,3 +381,22 @@ def test_what_the_contract_leaves_out_knowingly_is_not_reported_as_unmapped(job:
     assert job.run(job.pipeline(mapping=contract)).unmapped == ("name", "legacy")
     contract["unmapped"] = {"source": ["legacy"]}
     assert job.run(job.pipeline(mapping=contract), run_id="run-2").unmapped == ("name",)
+
+
+def test_a_record_whose_condition_can_not_be_computed_is_neither_dropped_nor_passed(
+    job: Job,
+) -> None:
+    job.write(HEADER + "0;Ada;1;\n1;Bob;1;\n5;Cy;1;\n;Di;1;\n")
+    rest: dict[str, Any] = {"max_rejected": "none", "target": {"mode": "replace"}}
+    ratio = "10 // cast(id as bigint) > 3"
+    report = job.run(job.pipeline(filter=ratio, **rest))
+    assert (report.rows_loaded, report.rows_filtered, report.rows_quarantined) == (1, 2, 1)
+    assert job.rejects(report) == [(1, {"not_computed"})]
+
+    columns = COLUMNS | {"name": {"from": "name", "when": ratio}}
+    report = job.run(job.pipeline(columns=columns, **rest), run_id="run-2")
+    assert job.rejects(report) == [(1, {"not_computed:name"})]
+
+    rules = [{"rows": "10 // id > 3"}]
+    report = job.run(job.pipeline(rules=rules, **rest), run_id="run-3")
+    assert job.rejects(report) == [(1, {"rule:rows"}), (3, {"rule:rows"})]

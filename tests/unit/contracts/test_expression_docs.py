@@ -169,7 +169,7 @@ def test_a_condition_does_what_the_page_says(
     fields = {"id": "string", "x": "string"}
     plain = {"id": {"from": "id"}, "x": {"from": "x"}}
     mapping = {"contract": "c", "target": {"fields": fields}, "columns": plain}
-    told = {"keeps the record": (1, 0, 0), "drops the record": (0, 1, 0)}
+    told = {"keeps the record": (1, 0, 0), "drops the record": (0, 1, 0), "rejects the record": (0, 0, 1)}
     assert load(tmp_path, x=x, mapping=mapping, filter=CONDITION)[:3] == told[in_filter]
 
     told = {"passes": (1, 0, 0), "fails": (0, 0, 1)}
@@ -177,5 +177,6 @@ def test_a_condition_does_what_the_page_says(
     assert load(tmp_path, x=x, mapping=mapping, rules=rules)[:3] == told[in_rule]
 
     when = mapping | {"columns": plain | {"id": {"from": "id", "when": CONDITION}}}
-    value = {"the value": "1", "NULL": None}[in_when]
-    assert load(tmp_path, x=x, mapping=when) == (1, 0, 0, [value])
+    outcomes = {"the value": (1, 0, 0, ["1"]), "NULL": (1, 0, 0, [None])}
+    outcomes["rejects the record"] = (0, 0, 1, [])
+    assert load(tmp_path, x=x, mapping=when) == outcomes[in_when]

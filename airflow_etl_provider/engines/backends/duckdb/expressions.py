@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.expressions import ParsedExpression
     from airflow_etl_provider.contracts.schema import Schema
 
-__all__ = ["bind_expression", "bind_failure"]
+__all__ = ["bind_condition", "bind_expression", "bind_failure"]
 
 Expected = LogicalType | Literal["bool"] | None
 
@@ -95,6 +95,18 @@ def bind_expression(
     return _converted(guarded, given, target), target
 
 
+def bind_condition(parsed: ParsedExpression, *, schema: Schema, on_error: bool) -> exp.Expr:
+    """Type a condition; `on_error` is what it gives on a row where computing it raises.
+
+    :raises SpecificationError: as `bind_expression` does.
+    """
+    tree, _ = _bound(parsed, schema, "bool")
+    if not _is_risky(tree):
+        return tree
+    otherwise = exp.Array(expressions=[exp.Boolean(this=on_error)])
+    return call("list_extract", call("coalesce", _attempt(tree), otherwise), number(1))
+
+
 def bind_failure(parsed: ParsedExpression, *, schema: Schema, expect: Expected = None) -> exp.Expr:
     """Give the condition that an expression fails on a row; a NULL on purpose is no failure.
 
@@ -105,8 +117,11 @@ def bind_failure(parsed: ParsedExpression, *, schema: Schema, expect: Expected =
     tree, given = _bound(parsed, schema, expect)
     target = given if expect is None or expect == "bool" else expect
     value = _guarded(tree)
-    lost = exp.And(this=not_null(value), expression=is_null(_converted(value, given, target)))
+    converted = _converted(value, given, target)
     raised = is_null(_attempt(tree)) if _is_risky(tree) else exp.Boolean(this=False)
+    if converted is value:
+        return raised
+    lost = exp.And(this=not_null(value), expression=is_null(converted))
     return exp.Or(this=raised, expression=exp.Paren(this=lost))
 
 

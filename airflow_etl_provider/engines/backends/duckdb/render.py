@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.conversions import Sql
-from airflow_etl_provider.contracts.expressions import ExpressionKind, parse_expression
+from airflow_etl_provider.contracts.expressions import parse_expression
 from airflow_etl_provider.contracts.rules import NotNull
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
@@ -33,6 +33,7 @@ from airflow_etl_provider.engines.backends.duckdb.checks import (
 )
 from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
 from airflow_etl_provider.engines.backends.duckdb.expressions import (
+    bind_condition,
     bind_expression,
     bind_failure,
 )
@@ -40,6 +41,7 @@ from airflow_etl_provider.engines.plan import (
     DoesNotFit,
     Duplicate,
     IsNull,
+    NotComputed,
     NotConverted,
     OutsideInterval,
     RuleBroken,
@@ -210,11 +212,17 @@ class _Renderer:
             self.rendered.tests[at] = self._test(check)
         return self.rendered
 
-    def _source_condition(self, sql: str, kind: ExpressionKind) -> exp.Expr:
-        bound, _ = bind_expression(
-            parse_expression(sql, kind=kind), schema=self.plan.source, expect="bool"
+    def _source_condition(self, sql: str, *, on_error: bool) -> exp.Expr:
+        bound = bind_condition(
+            parse_expression(sql, kind="filter"), schema=self.plan.source, on_error=on_error
         )
         return self._renamed(bound, self.plan.source, "s")
+
+    def _source_failure(self, sql: str) -> exp.Expr:
+        failure = bind_failure(
+            parse_expression(sql, kind="filter"), schema=self.plan.source, expect="bool"
+        )
+        return self._renamed(failure, self.plan.source, "s")
 
     def _renamed(self, tree: exp.Expr, schema: Schema, prefix: str) -> exp.Expr:
         """Point the names people wrote at our columns; DuckDB compares names without case."""
@@ -283,7 +291,7 @@ class _Renderer:
             default = self._constant(column.default, column.type)
             value = exp.Case(ifs=[exp.If(this=failed.copy(), true=default)], default=value)
         if column.when is not None:
-            condition = self._source_condition(column.when, "filter")
+            condition = self._source_condition(column.when, on_error=False)
             for (c, number), failure in list(self.failures.items()):
                 if c == at:
                     self.failures[c, number] = _Failure(
@@ -295,7 +303,8 @@ class _Renderer:
     def _kept(self) -> exp.Expr:
         conditions = []
         if self.plan.filter is not None:
-            conditions.append(_true(self._source_condition(self.plan.filter, "filter")))
+            # A record whose filter raises is kept here and rejected by a check of its own.
+            conditions.append(_true(self._source_condition(self.plan.filter, on_error=True)))
         if self.plan.interval is not None:
             value, interval = self._interval_value(), self.plan.interval
             inside = exp.and_(
@@ -328,6 +337,9 @@ class _Renderer:
             if interval.scope == "source":
                 return missing
             return self._missing(missing, self.plan.target.names.index(interval.column))
+        if isinstance(test, NotComputed):
+            sql = self.plan.filter if test.column is None else self.plan.columns[test.column].when
+            return self._source_failure(cast("str", sql))
         if isinstance(test, RuleBroken):
             if isinstance(test.check, NotNull):
                 at = self.plan.target.names.index(test.check.column)
@@ -359,8 +371,9 @@ class _Renderer:
         return _name(f"o{at}"), self.plan.target.fields[at].type
 
     def _row_condition(self, sql: str) -> exp.Expr:
-        bound, _ = bind_expression(
-            parse_expression(sql, kind="rule"), schema=self.plan.target, expect="bool"
+        # A rule that can't be computed does not hold.
+        bound = bind_condition(
+            parse_expression(sql, kind="rule"), schema=self.plan.target, on_error=False
         )
         return self._renamed(bound, self.plan.target, "o")
 
