@@ -104,7 +104,7 @@ def _require_values(source: Schema, target: Schema, pairs: dict[str, str]) -> No
     missing = [
         field.name
         for field in target
-        if not field.nullable and field.name not in pairs and field.name not in LOAD_COLUMNS
+        if field.required and field.name not in pairs and field.name not in LOAD_COLUMNS
     ]
     if not missing or not pairs:
         return

@@ -18,11 +18,22 @@ __all__ = ["Field", "Schema"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column. `nullable` is False only where a declaration says so."""
+    """One column.
+
+    :param nullable: False only where a declaration says so.
+    :param has_default: whoever holds the column fills it where it is left out; NULL is a value,
+        and is not replaced.
+    """
 
     name: str
     type: LogicalType
     nullable: bool = True
+    has_default: bool = False
+
+    @property
+    def required(self) -> bool:
+        """A value must be given."""
+        return not self.nullable and not self.has_default
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,12 @@ def test_a_column_that_needs_a_value_and_has_no_field_is_an_error():
         )
 
 
+def test_a_column_that_its_table_can_fill_needs_no_field():
+    filled = Field("channel", parse_type("string"), nullable=False, has_default=True)
+    contract = by_name(schema(id="string"), Schema((*schema(id="string"), filled)))
+    assert contract.unmapped.target == ("channel",)
+
+
 def test_fields_that_differ_by_case_alone_are_named_where_a_value_is_needed():
     with pytest.raises(TargetSchemaError, match=r"differ by case alone \(.ID., .Id.\)"):
         by_name(

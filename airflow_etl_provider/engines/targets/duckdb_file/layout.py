@@ -60,7 +60,15 @@ class TableLayout:
 
     def as_schema(self) -> Schema:
         return Schema(
-            tuple(Field(c.name, c.type or LogicalType("string"), c.nullable) for c in self.columns)
+            tuple(
+                Field(
+                    column.name,
+                    column.type or LogicalType("string"),
+                    nullable=column.nullable,
+                    has_default=column.has_default,
+                )
+                for column in self.columns
+            )
         )
 
 

@@ -32,7 +32,7 @@ class Column:
     """One column as it is stored.
 
     :param declared: its type as PostgreSQL writes it, quoted where needed.
-    :param required: not null, and nothing fills it when it is left out.
+    :param has_default: a default or an identity fills it when it is left out.
     :param generated: PostgreSQL computes it; it can't be written.
     """
 
@@ -40,8 +40,14 @@ class Column:
     type: LogicalType
     declared: str
     encoding: Encoding
-    required: bool = False
+    nullable: bool = True
+    has_default: bool = False
     generated: bool = False
+
+    @property
+    def required(self) -> bool:
+        """A value must be given."""
+        return not (self.nullable or self.has_default or self.generated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,12 @@ class Relation:
         """The columns that a contract can fill: neither generated ones nor our own."""
         return Schema(
             tuple(
-                Field(column.name, column.type, nullable=not column.required)
+                Field(
+                    column.name,
+                    column.type,
+                    nullable=column.nullable,
+                    has_default=column.has_default,
+                )
                 for column in self.columns
                 if not column.generated and column.name not in LOAD_COLUMNS
             )
@@ -149,7 +160,8 @@ def _column(row: tuple[object, ...]) -> Column:
         type=logical_type(str(base), modifier=int(str(modifier)), **of),
         declared=str(declared),
         encoding=encoding_of(str(base), kind=str(kind), **of),
-        required=bool(not_null) and not default and not identity and not generated,
+        nullable=not not_null,
+        has_default=bool(default or identity) and not generated,
         generated=bool(generated) or identity == "a",
     )
 

@@ -205,5 +205,5 @@ def _created(field: Field, key: tuple[str, ...]) -> Column:
         type=field.type,
         declared=declared_type(field.type, column=field.name),
         encoding=created_encoding(field.type),
-        required=not field.nullable or field.name in key,
+        nullable=field.nullable and field.name not in key,
     )

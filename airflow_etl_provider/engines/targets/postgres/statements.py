@@ -41,7 +41,7 @@ def on_table(sql: str, *, schema: str, table: str) -> str:
 
 def create_table(place: Place, columns: Sequence[Column]) -> str:
     """Create the target's table."""
-    definitions = [_definition(c.name, c.declared, not_null=c.required) for c in columns]
+    definitions = [_definition(c.name, c.declared, not_null=not c.nullable) for c in columns]
     return _create(_table(place.schema, place.table), definitions, "")
 
 

@@ -62,12 +62,8 @@ def test_columns_may_come_in_another_order_and_be_fewer(warehouse) -> None:
 def test_a_not_null_column_with_a_default_need_not_be_mapped(warehouse) -> None:
     warehouse.sql("CREATE TABLE t (id serial, a int NOT NULL, b int NOT NULL DEFAULT 1, c int)")
     schema = warehouse.target("t").schema()
-    assert {field.name: field.nullable for field in schema} == {
-        "id": True,
-        "a": False,
-        "b": True,
-        "c": True,
-    }
+    assert [field.name for field in schema if field.required] == ["a"]
+    assert [field.name for field in schema if field.nullable] == ["c"]
 
 
 @pytest.mark.parametrize("existing", [True, False])
