@@ -56,6 +56,8 @@ class ComputeSession(AbstractContextManager["ComputeSession"]):
         )
         # Local times in files become instants by the contract's zone, never by the machine's.
         self.connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB draws it on standard output wherever Python was started without a script.
+        self.connection.execute("SET enable_progress_bar = false")
 
     def interrupt(self) -> None:
         """Stop what runs, from any thread."""

@@ -46,6 +46,8 @@ def opened(path: Path, *, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnec
     try:
         # Instants as text and text as instants mean UTC, wherever the machine stands.
         connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB draws it on standard output wherever Python was started without a script.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     except duckdb.Error as error:
         raise _error_of(error, path) from (None if _quotes_values(error) else error)
