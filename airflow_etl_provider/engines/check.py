@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.sources.base import Account, Scan
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["CheckReport", "check_pipeline"]
 
@@ -165,6 +166,10 @@ class _Head:
     @property
     def careful(self) -> bool:
         return self._scan.careful
+
+    @property
+    def failure(self) -> EtlError | None:
+        return self._scan.failure
 
     def relation(self, connection: DuckDBPyConnection) -> str:
         from sqlglot import exp

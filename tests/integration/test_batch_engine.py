@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from airflow_etl_provider.exceptions import (
     BudgetExceededError,
     CancelledError,
     LoadRuleError,
+    SourceFormatError,
     SpecificationError,
 )
 
@@ -400,3 +402,14 @@ def test_a_record_whose_condition_can_not_be_computed_is_neither_dropped_nor_pas
     rules = [{"rows": "10 // id > 3"}]
     report = job.run(job.pipeline(rules=rules, **rest), run_id="run-3")
     assert job.rejects(report) == [(1, {"rule:rows"}), (3, {"rule:rows"})]
+
+
+def test_an_archive_that_was_cut_off_is_told_as_that_on_either_road(job: Job) -> None:
+    lines = "".join(f"{n};{n * 7919 % 10007};1,5;2024-01-01 10:00:00\n" for n in range(200_000))
+    for name, text in (("plain", HEADER + lines), ("careful", HEADER + 'x";"\n' + lines)):
+        packed = gzip.compress(text.encode())
+        path = job.folder / f"{name}.csv.gz"
+        path.write_bytes(packed[: len(packed) // 2])
+        source = {"location": str(path)}
+        with pytest.raises(SourceFormatError, match=r"can't be unpacked as gzip"):
+            job.run(job.pipeline(source=source, max_rejected="none"))

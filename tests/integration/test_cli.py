@@ -435,3 +435,13 @@ def test_a_load_that_is_told_to_stop_publishes_nothing(shell, number):
     with duckdb.connect(str(shell.folder / "w.duckdb"), read_only=True) as connection:
         tables = connection.execute("select table_name from duckdb_tables()").fetchall()
     assert ("big",) not in tables or rows_of(shell.folder / "w.duckdb", "big") == 0
+
+
+def test_an_empty_file_loaded_as_text_has_no_records(shell):
+    shell.write("empty.csv", "")
+
+    done = shell("load", "empty.csv", "made.csv", "--all-text", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows_read"] == 0
+    assert (shell.folder / "made.csv").read_text().split() == ["column_1"]

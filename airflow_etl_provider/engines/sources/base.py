@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["Account", "Scan", "Source"]
 
@@ -71,6 +72,10 @@ class Scan(Protocol):
 
     def raw(self, fields: dict[str, str | None]) -> bytes:
         """One record, written again in the input's own dialect."""
+
+    @property
+    def failure(self) -> EtlError | None:
+        """What ended the reading, where the reader knows better than DuckDB."""
 
     def close(self) -> None: ...
 

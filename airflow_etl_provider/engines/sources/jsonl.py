@@ -21,7 +21,11 @@ from airflow_etl_provider.engines.sources.files import is_unchanged
 from airflow_etl_provider.engines.sources.infer import suggest_types
 from airflow_etl_provider.engines.sources.rejected import RejectLog, number_rows
 from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
-from airflow_etl_provider.exceptions import NotSupportedYetError, SourceError, SourceFormatError
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    SourceFormatError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import SourceSpec
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.engines.sources.files import FileInput
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["JsonLinesSource", "NotAnObjectError", "read_object"]
 
@@ -235,6 +240,7 @@ class JsonLinesScan:
         self._nulls = nulls
         self._view = new_view_name()
         self._connection: DuckDBPyConnection | None = None
+        self._stream: BatchStream | None = None
         self._log: RejectLog | None = None
         self._records = self._good = 0
         self._late: dict[str, int] = {}
@@ -251,13 +257,17 @@ class JsonLinesScan:
         if self._connection is not connection:
             self._connection = connection
             schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
-            stream = BatchStream(schema, self._batches)
+            stream = self._stream = BatchStream(schema, self._batches)
             if self._nested:
                 stream.register(connection, f"{self._view}_lines")
                 connection.execute(self._json_view())
             else:
                 stream.register(connection, self._view)
         return self._view
+
+    @property
+    def failure(self) -> EtlError | None:
+        return self._stream.failure if self._stream is not None else None
 
     def account(self, *, rows_seen: int) -> Account:
         if not is_unchanged(self._file):

@@ -13,7 +13,11 @@ from airflow_etl_provider.engines.backends.duckdb.types import from_arrow_schema
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.files import is_unchanged
 from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
-from airflow_etl_provider.exceptions import NotSupportedYetError, SourceError, SourceFormatError
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    SourceFormatError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.engines.sources.files import FileInput
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["ParquetSource"]
 
@@ -43,9 +48,9 @@ class ParquetSource:
         self._files = {file.identity: file for file in files}
         self._rows: dict[InputIdentity, int] = {}
         schemas = [self._inspect(file) for file in files]
-        self._arrow = schemas[0]
         for file, schema in zip(files, schemas, strict=True):
-            _expect_same_columns(file, schema, first=files[0], expected=self._arrow)
+            _expect_same_columns(file, schema, first=files[0], expected=schemas[0])
+        self._arrow = schemas[0] if all_text else _in_microseconds(schemas[0])
         self.schema = from_arrow_schema(self._arrow)
         if all_text:
             self.schema = Schema(
@@ -103,6 +108,7 @@ class ParquetScan:
         self._records = records
         self._view = new_view_name()
         self._connection: DuckDBPyConnection | None = None
+        self._stream: BatchStream | None = None
 
     @property
     def input(self) -> InputIdentity:
@@ -111,13 +117,17 @@ class ParquetScan:
     def relation(self, connection: DuckDBPyConnection) -> str:
         if self._connection is not connection:
             self._connection = connection
-            stream = BatchStream(self._schema, self._batches)
+            stream = self._stream = BatchStream(self._schema, self._batches)
             if self._all_text:
                 stream.register(connection, f"{self._view}_typed")
                 connection.execute(_text_view(self._view, self._schema))
             else:
                 stream.register(connection, self._view)
         return self._view
+
+    @property
+    def failure(self) -> EtlError | None:
+        return self._stream.failure if self._stream is not None else None
 
     def account(self, *, rows_seen: int) -> Account:
         if not is_unchanged(self._file):
@@ -149,11 +159,50 @@ class ParquetScan:
             self._connection = None
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self._file.stored.path) as parquet:
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                yield batch.select(self._schema.names).cast(self._schema)
+                columns = [
+                    _exactly(batch.column(field.name), field, file=self.input.name)
+                    for field in self._schema
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+
+def _exactly(column: pa.Array, field: pa.Field, *, file: str) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return column.cast(field.type)
+    except pa.ArrowInvalid:
+        raise SourceFormatError(
+            f"Column {field.name!r} of {file} holds times that are finer than a microsecond.",
+            hint="Write the file in microseconds, or load the column as text (`--all-text`).",
+        ) from None
+
+
+def _in_microseconds(schema: pa.Schema) -> pa.Schema:
+    """The finest that our types and most targets hold; pandas writes nanoseconds by habit."""
+    import pyarrow as pa
+
+    return pa.schema([field.with_type(_coarser(field.type)) for field in schema])
+
+
+def _coarser(of: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_list(of):
+        return pa.list_(_coarser(of.value_type))
+    if types.is_struct(of):
+        return pa.struct([field.with_type(_coarser(field.type)) for field in of])
+    if getattr(of, "unit", None) != "ns":
+        return of
+    if types.is_timestamp(of):
+        return pa.timestamp("us", of.tz)
+    return pa.duration("us") if types.is_duration(of) else pa.time64("us")
 
 
 def _expect_same_columns(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from airflow_etl_provider.exceptions import EtlError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,11 +27,14 @@ class BatchStream:
     """Offers batches to DuckDB through Arrow's C interface.
 
     :param start: makes the batches; called for every reading.
+
+    An error of ours that ends a reading is kept in `failure`: DuckDB makes a text of it.
     """
 
     def __init__(self, schema: pa.Schema, start: Callable[[], Iterator[pa.RecordBatch]]) -> None:
         self._schema = schema
         self._start = start
+        self.failure: EtlError | None = None
 
     def __arrow_c_schema__(self) -> Any:
         return self._schema.__arrow_c_schema__()
@@ -37,8 +42,15 @@ class BatchStream:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
         import pyarrow as pa
 
-        reader = pa.RecordBatchReader.from_batches(self._schema, self._start())
+        reader = pa.RecordBatchReader.from_batches(self._schema, self._read())
         return reader.__arrow_c_stream__(requested_schema)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._start()
+        except EtlError as error:
+            self.failure = error
+            raise
 
     def register(self, connection: DuckDBPyConnection, name: str) -> None:
         connection.register(name, self)

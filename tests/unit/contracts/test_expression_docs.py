@@ -169,7 +169,11 @@ def test_a_condition_does_what_the_page_says(
     fields = {"id": "string", "x": "string"}
     plain = {"id": {"from": "id"}, "x": {"from": "x"}}
     mapping = {"contract": "c", "target": {"fields": fields}, "columns": plain}
-    told = {"keeps the record": (1, 0, 0), "drops the record": (0, 1, 0), "rejects the record": (0, 0, 1)}
+    told = {
+        "keeps the record": (1, 0, 0),
+        "drops the record": (0, 1, 0),
+        "rejects the record": (0, 0, 1),
+    }
     assert load(tmp_path, x=x, mapping=mapping, filter=CONDITION)[:3] == told[in_filter]
 
     told = {"passes": (1, 0, 0), "fails": (0, 0, 1)}

@@ -112,6 +112,8 @@ class DuckDbBackend:
             raise CancelledError("The run was stopped while it looked for duplicates.") from error
         except duckdb.Error as error:
             for scan in scans:
+                if scan.failure is not None:
+                    raise scan.failure from None
                 if not scan.careful:
                     raise UnbalancedError(scan.input) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
@@ -133,6 +135,8 @@ class DuckDbBackend:
         except duckdb.InterruptException as error:
             raise CancelledError(f"Reading {scan.input.name} was stopped.") from error
         except duckdb.Error as error:
+            if scan.failure is not None:
+                raise scan.failure from None
             if not scan.careful:
                 raise UnbalancedError(scan.input) from error
             raise SourceError(

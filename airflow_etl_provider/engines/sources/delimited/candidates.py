@@ -80,16 +80,25 @@ def separator_of(newline: Newline) -> str:
     return "" if newline == "mixed" else "\r" if newline == "\r" else "\n"
 
 
-def parse_rows(lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0) -> list[Row]:
-    """Rows of a sample; blank and comment lines are left out, broken ones are a line each."""
+def parse_rows(
+    lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0, cut: bool = False
+) -> list[Row]:
+    """Rows of a sample; blank and comment lines are left out, broken ones are a line each.
+
+    :param cut: the text goes on after the lines, so a field that is open at their end may be a long
+        one, and what stands in it no rows.
+    """
     parser = RecordParser(replace(dialect, null_values=()), separator=separator_of(dialect.newline))
-    rows, at, stop = [], first, len(lines)
+    rows: list[Row] = []
+    at, stop = first, len(lines)
     while at < stop:
         text = lines[at]
         if parser.is_blank(text) or (dialect.comment and text.startswith(dialect.comment)):
             at += 1
             continue
         outcome = parser.parse(lines, at, stop)
+        if cut and outcome.problem == "open" and _is_long_field(parser, lines, at, rows):
+            break
         if outcome.fields is None:
             rows.append(Row(at, at + 1, None, parser.chomp(text)))
             at += 1
@@ -100,6 +109,20 @@ def parse_rows(lines: Sequence[str], dialect: ResolvedDialect, *, first: int = 0
     return rows
 
 
+def _is_long_field(
+    parser: RecordParser, lines: Sequence[str], at: int, rows: Sequence[Row]
+) -> bool:
+    """Whether lines after an open quote are text: fewer than half are rows like those before."""
+    widths = Counter(len(row.fields) for row in rows if row.fields)
+    if not widths:
+        return False
+    width = widths.most_common(1)[0][0]
+    after = range(at + 1, len(lines))
+    outcomes = (parser.parse(lines, line, line + 1) for line in after)
+    fine = sum(len(outcome.fields or ()) == width for outcome in outcomes)
+    return 2 * fine < len(after)
+
+
 def best_candidate(
     lines: Sequence[str],
     *,
@@ -107,9 +130,15 @@ def best_candidate(
     delimiter: str | None,
     quote: str | None,
     escape: str | None,
+    cut: bool = False,
 ) -> tuple[ResolvedDialect, float]:
-    """The dialect that explains the lines best, and its score; what is given stays as it is."""
-    lines = _beginning(_without_comments(lines))
+    """The dialect that explains the lines best, and its score; what is given stays as it is.
+
+    :param cut: the text goes on after the lines.
+    """
+    every = _without_comments(lines)
+    lines = _beginning(every)
+    cut = cut or len(lines) < len(every)
     text = "\n".join(lines)
     plain = plain_dialect(newline)
     best, best_score = plain, 0.0
@@ -121,7 +150,7 @@ def best_candidate(
             candidate = replace(plain, delimiter=chosen, quote=chosen_quote, escape=chosen_escape)
             prior = _prior(chosen) * {'"': 1.0, "": 0.96}.get(chosen_quote, 0.98)
             prior *= 0.99 if chosen_escape else 1.0
-            score = _score(lines, candidate, floor=best_score / prior) * prior
+            score = _score(lines, candidate, floor=best_score / prior, cut=cut) * prior
             if score > best_score:
                 best, best_score = candidate, score
     if delimiter is not None:
@@ -205,9 +234,10 @@ def _quotings(text: str, *, quote: str | None, escape: str | None) -> list[tuple
     return made
 
 
-def _score(lines: Sequence[str], candidate: ResolvedDialect, *, floor: float) -> float:
+def _score(lines: Sequence[str], candidate: ResolvedDialect, *, floor: float, cut: bool) -> float:
     """Regularity times worth of the cells; 0 as soon as it can't pass `floor`."""
-    rows = parse_rows(lines, candidate)
+    # An apostrophe may open what nothing closes in any text.
+    rows = parse_rows(lines, candidate, cut=cut and candidate.quote == '"')
     widths = Counter(len(row.fields) for row in rows if row.fields and len(row.fields) > 1)
     if not widths:
         return 0.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources.delimited.count import ByteCount
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
     from airflow_etl_provider.engines.sources.files import FileInput
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["CarefulScan", "FastScan"]
 
@@ -42,10 +43,15 @@ class _FileScan:
         self._fields = fields
         self._view = new_view_name()
         self._connection: DuckDBPyConnection | None = None
+        self._stream: BatchStream | None = None
 
     @property
     def input(self) -> InputIdentity:
         return self._file.identity
+
+    @property
+    def failure(self) -> EtlError | None:
+        return self._stream.failure if self._stream is not None else None
 
     def raw(self, fields: dict[str, str | None]) -> bytes:
         return write_record([fields.get(name) for name in self._dialect.columns], self._dialect)
@@ -186,7 +192,8 @@ class CarefulScan(_FileScan):
         if self._connection is not connection:
             self._connection = connection
             schema = pa.schema([pa.field(name, pa.string()) for name in self._fields])
-            BatchStream(schema, self._batches).register(connection, self._view)
+            self._stream = BatchStream(schema, self._batches)
+            self._stream.register(connection, self._view)
         return self._view
 
     def account(self, *, rows_seen: int) -> Account:

@@ -62,7 +62,7 @@ def sniff_dialect(
         bom=found.bom_length,
         comment=_comment(lines, dialect, given, skip=skip),
     )
-    rows = parse_rows(lines, dialect, first=skip)
+    rows = parse_rows(lines, dialect, first=skip, cut=not whole)
     layout = find_layout(
         rows,
         header_rows=header_rows,
@@ -124,6 +124,7 @@ def _fit(text: str, given: Dialect, *, whole: bool) -> tuple[list[str], Resolved
             delimiter=given.delimiter,
             quote=given.quote,
             escape=given.escape,
+            cut=not whole,
         )
         fits.append((score * (1.0 if mode == modes[0] else 0.98), lines, dialect))
     _, lines, dialect = max(fits, key=lambda fit: fit[0])

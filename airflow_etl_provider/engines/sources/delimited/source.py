@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.sources.delimited.candidates import plain_dialect
 from airflow_etl_provider.engines.sources.delimited.count import body_offset, count_bytes
+from airflow_etl_provider.engines.sources.delimited.header import name_columns
 from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, FastScan
 from airflow_etl_provider.engines.sources.delimited.sniff import sniff_dialect
 from airflow_etl_provider.engines.sources.delimited.splitter import split_batches
@@ -138,10 +140,14 @@ class DelimitedSource:
                 _expect_same_columns(entry, first)
             entries[file.identity] = entry
         if first is None:
-            raise SourceFormatError(
-                f"{files[0].identity.name} is empty: it has no header and no record.",
-                hint="Check that whoever writes it has finished.",
-            )
+            if not self._all_text:
+                raise SourceFormatError(
+                    f"{files[0].identity.name} is empty: it has no header and no record.",
+                    hint="Check that whoever writes it has finished.",
+                )
+            # Without types there is nothing that an empty file could contradict.
+            dialect = replace(plain_dialect("\n"), columns=name_columns((), width=1))
+            first = _Entry(files[0], dialect, None)
         for file in empty:
             # Nothing in it: no header that could differ, and no record.
             dialect = replace(first.dialect, skip_rows=0, header_rows=0, bom=0)

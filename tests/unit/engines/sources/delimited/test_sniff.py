@@ -214,3 +214,17 @@ def test_any_bytes_get_a_dialect_with_different_names(data: bytes, whole: bool) 
     assert len({name.casefold() for name in found.columns}) == len(found.columns)
     assert all(found.columns)
     list(split_records(iter([data]), found))
+
+
+@pytest.mark.parametrize("text", ["line, of text\n", "one; two; three\n", "words\n"])
+def test_the_lines_of_a_long_field_are_not_taken_for_the_table(text: str) -> None:
+    before = "".join(f"{n},name,x\n" for n in range(50))
+    sample = f'id,name,note\n{before}1000,"{text * 80_000}'.encode()
+    found = sniff_dialect(sample[: 2**20], given=Dialect(), whole=False)
+    assert (found.delimiter, found.skip_rows, found.columns) == (",", 0, ("id", "name", "note"))
+
+
+def test_a_quote_that_is_never_closed_hides_no_records() -> None:
+    rows = "".join(f"{n},name,x\n" for n in range(60_000))
+    found = sniff_dialect(f'id,name,note\n1,"name,y\n{rows}'.encode(), given=Dialect(), whole=False)
+    assert (found.skip_rows, found.columns) == (0, ("id", "name", "note"))
