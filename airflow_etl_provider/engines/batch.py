@@ -205,13 +205,14 @@ class _Run:
                 ),
             ) as session,
         ):
-            if session.already_loaded is not None:
-                return self._already_loaded(session.already_loaded)
+            if (entry := session.already_loaded) is not None:
+                self._sweep(epoch=entry.epoch, location=entry.quarantine)
+                return self._already_loaded(entry)
             return self._write(session, backend)
 
     def _write(self, session: LoadSession, backend: Backend) -> RunReport:
         from airflow_etl_provider.engines.attempt import Attempt
-        from airflow_etl_provider.engines.quarantine import QuarantineWriter
+        from airflow_etl_provider.engines.quarantine import Owner, QuarantineWriter
 
         prepared = self.prepared
         quarantine = QuarantineWriter(
@@ -219,6 +220,7 @@ class _Run:
             pipeline=prepared.load.pipeline,
             load_id=prepared.load.load_id,
             run_id=prepared.load.run_id,
+            owner=Owner(prepared.target.name, session.epoch),
         )
         attempt = Attempt(
             plan=prepared.plan,
@@ -241,6 +243,7 @@ class _Run:
         self._hold_back(attempt, quarantine, manifest)
         self.beats.tell(attempt.tally, "publishing", force=True)
         published = self._publish(session, attempt, quarantine, manifest)
+        self._sweep(epoch=session.epoch, location=manifest.location if manifest else None)
         return self._report(attempt, manifest, published)
 
     def _send(self, session: LoadSession, attempt: Attempt) -> int:
@@ -323,6 +326,21 @@ class _Run:
         if manifest is not None:
             quarantine.mark("published")
         return published
+
+    def _sweep(self, *, epoch: int, location: str | None) -> None:
+        """Remove the rejects of attempts that died, or that the ledger names no more."""
+        from airflow_etl_provider.engines.quarantine import Owner, sweep_other_attempts
+
+        prepared = self.prepared
+        removed = sweep_other_attempts(
+            prepared.quarantine_home,
+            pipeline=prepared.load.pipeline,
+            load_id=prepared.load.load_id,
+            published_by=Owner(prepared.target.name, epoch),
+            location=location,
+        )
+        if removed:
+            log.info("Swept the rejects of %d other attempts at this load.", len(removed))
 
     def _explain(self, error: BaseException, attempt: Attempt) -> None:
         if isinstance(error, EtlError) and error.report is None:

@@ -15,6 +15,7 @@ from airflow_etl_provider.exceptions import NotSupportedYetError, QuarantineErro
 
 __all__ = [
     "MANIFEST",
+    "REJECTS",
     "Manifest",
     "QuarantineFile",
     "QuarantineInfo",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+REJECTS = "rejects.parquet"
 
 Status = Literal["sealed", "published", "not_published"]
 """`sealed`: durable, and the load's commit has not been reported yet."""

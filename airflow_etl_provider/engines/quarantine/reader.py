@@ -1,11 +1,9 @@
-"""Find quarantines, read them back, and sweep those that belong to no load."""
+"""Find quarantines and read them back."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +13,16 @@ from airflow_etl_provider.engines.quarantine.manifest import (
     Manifest,
     checksum_of,
     local_home,
-    quarantine_error_of,
     read_manifest,
-    safe_name,
 )
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["list_quarantines", "read_quarantine", "sweep_orphans", "verify_quarantine"]
+__all__ = ["list_quarantines", "read_quarantine", "verify_quarantine"]
 
 BATCH_ROWS = 1_000
-
-OURS = {MANIFEST, f".{MANIFEST}.tmp", "rejects.parquet"}
-
-GRACE_SECONDS = 24 * 3600.0
-"""Younger quarantines may belong to a load that is still running."""
 
 
 def list_quarantines(home: str | Path) -> list[Manifest]:
@@ -88,56 +79,10 @@ def verify_quarantine(location: str | Path) -> Manifest:
     return manifest
 
 
-def sweep_orphans(
-    home: str | Path,
-    named_by_ledgers: Collection[str],
-    *,
-    pipeline: str | None = None,
-    grace_seconds: float = GRACE_SECONDS,
-    now: float | None = None,
-) -> list[str]:
-    """Remove what no ledger row names, is not marked `not_published`, and is older than the grace.
-
-    :param named_by_ledgers: locations in the ledgers of every target that uses this home; with
-        `pipeline`, in those of the targets of that pipeline, and only its folder is swept.
-    :param now: seconds since the epoch.
-    :returns: the locations that were removed.
-    """
-    root = local_home(home)
-    named = {str(local_home(location)) for location in named_by_ledgers}
-    before = (time.time() if now is None else now) - grace_seconds
-    removed = []
-    for folder in _attempts(root, pipeline):
-        if str(folder) in named or _newest(folder) > before or _is_kept(folder):
-            continue
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise quarantine_error_of(error, folder) from error
-        removed.append(str(folder))
-    return removed
-
-
 def _sealed(root: Path) -> Iterator[Path]:
     """Folders with a manifest, at most pipeline, load and run deep."""
     for depth in ("", "*/", "*/*/", "*/*/*/"):
         yield from sorted(path.parent for path in root.glob(depth + MANIFEST))
-
-
-def _attempts(root: Path, pipeline: str | None) -> list[Path]:
-    start = root if pipeline is None else root / safe_name(pipeline)
-    pattern = "*/*/*" if pipeline is None else "*/*"
-    # Only folders that look like ours are ever removed: the home may hold other things.
-    folders = [f for f in sorted(start.glob(pattern)) if f.is_dir() and not f.is_symlink()]
-    return [f for f in folders if {path.name for path in f.iterdir()} <= OURS]
-
-
-def _newest(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
-
-
-def _is_kept(folder: Path) -> bool:
-    return (folder / MANIFEST).exists() and read_manifest(folder).status == "not_published"
 
 
 def _reject_of(row: dict[str, Any]) -> Reject:

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_etl_provider.engines.arrow_values import batch_of, scalar_of
 from airflow_etl_provider.engines.quarantine.manifest import (
+    REJECTS,
     Manifest,
     QuarantineFile,
     Status,
@@ -24,6 +25,7 @@ from airflow_etl_provider.engines.quarantine.manifest import (
     sync_folder,
     write_manifest,
 )
+from airflow_etl_provider.engines.quarantine.owner import Owner, take_hold, write_owner
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ CHUNK_BYTES = 4 * 2**20
 GROUP_BYTES = 8 * 2**20
 """Row groups are small: someone reads the first hundred rejects of a million."""
 
-FILE = "rejects.parquet"
+_MOST_VANISHED = 10
+"""How often the folder of the load may be gone again before there is a place in it."""
 
 
 def quarantine_schema() -> pa.Schema:
@@ -70,6 +73,8 @@ class QuarantineWriter:
 
     Nothing is created before the first reject. Folders are 0700 and files 0600: they hold what the
     target would have held.
+
+    :param owner: the attempt; without it no other attempt at the load sweeps what this one leaves.
     """
 
     def __init__(
@@ -79,11 +84,11 @@ class QuarantineWriter:
         pipeline: str,
         load_id: str,
         run_id: str,
-        epoch: int | None = None,
+        owner: Owner | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.home = local_home(home)
-        self.pipeline, self.load_id, self.run_id, self.epoch = pipeline, load_id, run_id, epoch
+        self.pipeline, self.load_id, self.run_id, self.owner = pipeline, load_id, run_id, owner
         self._clock = clock or (lambda: datetime.now(timezone.utc))
         self.codes: Counter[str] = Counter()
         self.rows = 0
@@ -133,7 +138,7 @@ class QuarantineWriter:
             os.fsync(file.fileno())
             file.close()
             sync_folder(folder)
-            files = (_described(folder / FILE),)
+            files = (_described(folder / REJECTS),)
             manifest = Manifest(
                 location=str(folder),
                 pipeline=self.pipeline,
@@ -144,7 +149,7 @@ class QuarantineWriter:
                 files=files,
                 codes=dict(self.codes.most_common()),
                 sealed_at=self._clock().isoformat(),
-                epoch=self.epoch,
+                epoch=self.owner.epoch if self.owner else None,
             )
             write_manifest(manifest)
         except OSError as error:
@@ -205,14 +210,24 @@ class QuarantineWriter:
         from airflow_etl_provider.engines.row_groups import RowGroupWriter
 
         self._folder = self._make_folder()
-        descriptor = os.open(self._folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(self._folder / REJECTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(descriptor, "wb")
+        take_hold(self._file)
         self._writer = RowGroupWriter(self._file, quarantine_schema(), group_bytes=GROUP_BYTES)
         return self._writer
 
     def _make_folder(self) -> Path:
         """A folder that no other attempt has: an earlier try of the run may have left its own."""
         load = self.home / safe_name(self.pipeline) / safe_name(self.load_id)
+        for _ in range(_MOST_VANISHED):
+            try:
+                return self._make_folder_in(load)
+            except FileNotFoundError:
+                # Another attempt ended just now, and took the empty folder of the load away.
+                continue
+        return self._make_folder_in(load)
+
+    def _make_folder_in(self, load: Path) -> Path:
         for folder in [*reversed(load.parents), load]:
             folder.mkdir(mode=0o700, exist_ok=True)
         run = safe_name(self.run_id)
@@ -224,6 +239,8 @@ class QuarantineWriter:
             except FileExistsError:
                 number += 1
                 continue
+            if self.owner is not None:
+                write_owner(folder, self.owner)
             for made in (folder, load, load.parent):
                 sync_folder(made.parent)
             return folder

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.engines.quarantine import (
+    Owner,
     QuarantineWriter,
     list_quarantines,
     read_quarantine,
     sweep_orphans,
+    sweep_other_attempts,
     verify_quarantine,
 )
 from airflow_etl_provider.engines.quarantine.manifest import safe_name
@@ -337,9 +339,14 @@ def test_only_orphans_are_swept(tmp_path: Path) -> None:
     kept.mark("not_published")
     died = writer(tmp_path, run_id="died")
     died.add([reject()])
+    died._writer.abandon()
+    died._file.close()
+    lives = writer(tmp_path, run_id="lives")
+    lives.add([reject()])
     removed = sweep_orphans(tmp_path, [named], now=LATER)
     assert sorted(Path(r).name for r in removed) == [safe_name("died"), Path(orphan).name]
     assert {q.location for q in list_quarantines(tmp_path)} == {named, manifest.location}
+    assert lives.seal() is not None
 
 
 def test_young_ones_are_not_swept(tmp_path: Path) -> None:
@@ -373,3 +380,88 @@ def test_a_link_is_not_followed_out_of_the_home(tmp_path: Path) -> None:
     (home / "link").symlink_to(elsewhere)
     assert sweep_orphans(tmp_path / "home", [], now=LATER) == []
     assert elsewhere.exists()
+
+
+# --- sweeping after a load ---------------------------------------------------------------------
+
+
+def attempt(home: Path, epoch: int, status: str = "sealed", **changed: Any) -> Path:
+    owner = Owner(changed.pop("target", "table t"), epoch)
+    quarantine = writer(home, run_id=f"{status} {epoch}", owner=owner, **changed)
+    quarantine.add([reject()])
+    manifest = quarantine.seal()
+    assert manifest is not None
+    assert manifest.epoch == epoch
+    if status != "sealed":
+        quarantine.mark(status)
+    return Path(manifest.location)
+
+
+def sweep(home: Path, epoch: int, location: str | Path | None = None, **changed: Any) -> set[Path]:
+    removed = sweep_other_attempts(
+        home,
+        **({"pipeline": "orders", "load_id": "a" * 32} | changed),
+        published_by=Owner("table t", epoch),
+        location=None if location is None else str(location),
+    )
+    return {Path(name) for name in removed}
+
+
+def test_a_load_sweeps_what_older_attempts_left_and_never_what_was_not_published(
+    tmp_path: Path,
+) -> None:
+    older = {attempt(tmp_path, 1), attempt(tmp_path, 2, "published"), attempt(tmp_path, 3)}
+    attempt(tmp_path, 2, "not_published")
+    attempt(tmp_path, 3, "published")
+    attempt(tmp_path, 4)
+    assert sweep(tmp_path, 3) == older
+    assert sweep(tmp_path, 3) == set()
+
+
+def test_a_load_leaves_other_loads_pipelines_and_targets_alone(tmp_path: Path) -> None:
+    attempt(tmp_path, 1, load_id="b" * 32)
+    attempt(tmp_path, 1, pipeline="refunds")
+    attempt(tmp_path, 1, target="table u")
+    attempt(tmp_path / "other home", 1)
+    assert sweep(tmp_path, 9) == set()
+
+
+def test_what_the_ledger_names_stays_under_whatever_name_its_home_goes(tmp_path: Path) -> None:
+    named = attempt(tmp_path / "home", 1)
+    (tmp_path / "link").symlink_to("home")
+    assert sweep(tmp_path / "link", 2, named) == set()
+    assert sweep(tmp_path / "link", 2) == {tmp_path / "link" / named.relative_to(tmp_path / "home")}
+
+
+def test_a_folder_that_does_not_tell_whose_it_is_is_left_to_the_other_sweep(
+    tmp_path: Path,
+) -> None:
+    (attempt(tmp_path, 1) / "owner.json").unlink()
+    (attempt(tmp_path, 2) / "owner.json").write_text("{")
+    (attempt(tmp_path, 3) / "manifest.json").write_text("{")
+    (attempt(tmp_path, 4) / "thesis.txt").write_text("ten years of work")
+    assert sweep(tmp_path, 9) == set()
+    assert len(list(tmp_path.glob("*/*/*"))) == 4
+
+
+def test_a_sweep_where_nothing_was_ever_rejected_finds_nothing(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "nowhere", 1) == set()
+
+
+def test_a_folder_of_a_load_may_vanish_while_another_attempt_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine = writer(tmp_path)
+    make = Path.mkdir
+    vanished = []
+
+    def vanish(path: Path, *args: Any, **options: Any) -> None:
+        if path.name == safe_name("run 1") and not vanished:
+            vanished.append(path)
+            path.parent.rmdir()
+        make(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", vanish)
+    quarantine.add([reject()])
+    assert vanished
+    assert quarantine.seal() is not None
