@@ -14,7 +14,12 @@ from airflow_etl_provider.exceptions import (
     BudgetExceededError,
     EtlError,
     FencedError,
+    LoadConflictError,
     LoadRuleError,
+    TargetDataError,
+    TargetMissingError,
+    TargetPermissionError,
+    TargetSchemaError,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +42,16 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 """Progress is told at most this often."""
+
+
+REFUSALS = (
+    LoadConflictError,
+    TargetDataError,
+    TargetMissingError,
+    TargetPermissionError,
+    TargetSchemaError,
+)
+"""Answers of a target that is there: it has published nothing, for certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +335,11 @@ class _Run:
             self._explain(error, attempt)
             raise
         except EtlError as error:
-            # Whether the commit came through may be unknown now; an orphan is swept, a loss is not.
-            self._explain(error, attempt)
+            # A target that spoke up published nothing. Of one that fell silent nobody knows whether
+            # the commit came through: an orphan is swept later, a loss is for ever.
+            if manifest is not None and isinstance(error, REFUSALS):
+                quarantine.mark("not_published")
+            self._explain(error, attempt, manifest)
             raise
         if manifest is not None:
             quarantine.mark("published")
@@ -342,9 +360,11 @@ class _Run:
         if removed:
             log.info("Swept the rejects of %d other attempts at this load.", len(removed))
 
-    def _explain(self, error: BaseException, attempt: Attempt) -> None:
+    def _explain(
+        self, error: BaseException, attempt: Attempt, manifest: Manifest | None = None
+    ) -> None:
         if isinstance(error, EtlError) and error.report is None:
-            error.report = self._failed_report(error, attempt, None)
+            error.report = self._failed_report(error, attempt, manifest)
 
     def _base_report(self, attempt: Attempt) -> RunReport:
         prepared, tally = self.prepared, attempt.tally

@@ -19,6 +19,7 @@ from airflow_etl_provider.exceptions import (
     LoadRuleError,
     SourceFormatError,
     SpecificationError,
+    TargetDataError,
 )
 
 if TYPE_CHECKING:
@@ -413,3 +414,20 @@ def test_an_archive_that_was_cut_off_is_told_as_that_on_either_road(job: Job) ->
         source = {"location": str(path)}
         with pytest.raises(SourceFormatError, match=r"can't be unpacked as gzip"):
             job.run(job.pipeline(source=source, max_rejected="none"))
+
+
+def test_rejects_of_a_load_that_the_target_refused_stay_and_are_named(job: Job) -> None:
+    with duckdb.connect(str(job.database)) as connection:
+        connection.execute(
+            "CREATE TABLE orders (id bigint PRIMARY KEY CHECK (id < 100), name text, "
+            'amount decimal(12,2), "at" timestamp)'
+        )
+    job.write(HEADER + "1;Ada;1;\nx;Bob;1;\n100;Cy;1;\n")
+    with pytest.raises(TargetDataError) as refused:
+        job.run(job.pipeline(target={"mode": "merge", "key": ["id"]}, max_rejected="none"))
+    report = refused.value.report
+    assert report is not None
+    assert job.rejects(report) == [(2, {"not_converted:id"})]
+    (kept,) = list_quarantines(str(report.quarantine))
+    assert (kept.location, kept.status) == (report.quarantine, "not_published")
+    assert job.rows() == []
