@@ -223,7 +223,10 @@ def serve(environment: dict[str, str]) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        # A job in the background of a script starts with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        say("  It takes a minute or two to come up ...")
         try:
             if not wait_for(f"{address}/api/v2/monitor/health", airflow):
                 say(f"Airflow did not come up; see {log}")

@@ -40,12 +40,13 @@ fi
 if [ ! -x .venv/bin/uv ]; then
   .venv/bin/python -m pip install --quiet uv || say "uv can't be had; pip does it, only slower."
 fi
-if [ -x .venv/bin/uv ]; then
-  install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
-else
-  install=(.venv/bin/python -m pip install --quiet)
-fi
+install() {
+  # uv knows neither the mirrors nor the certificates that pip was told of: where it fails, pip may not.
+  [ -x .venv/bin/uv ] && .venv/bin/uv pip install --quiet --python .venv/bin/python "$@" && return
+  say "Installing with pip, which takes longer ..."
+  .venv/bin/python -m pip install --quiet "$@"
+}
 say "Installing the requirements into .venv ..."
-"${install[@]}" -r requirements-dev.txt
-"${install[@]}" --no-deps -e .
+install -r requirements-dev.txt
+install --no-deps -e .
 touch .venv/.ready

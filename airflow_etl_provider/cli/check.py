@@ -38,7 +38,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         for reason, count in found.reasons.items():
             console.say(f"  {reason}: {count:,}")
     else:
-        console.say(f"{pipeline.pipeline}: nothing wrong. --dry-run N tries it on records.")
+        console.say(
+            f"{pipeline.pipeline}: nothing wrong in what is written. Connections, files and the "
+            "source's field names were not looked at: --dry-run N tries the first N records."
+        )
     if console.json_wanted:
         console.result({"status": "ok", "pipeline": pipeline.pipeline} | asdict(found))
     return DONE

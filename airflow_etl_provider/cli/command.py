@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _tell(error: EtlError, console: Console) -> None:
     if console.debug:
         console.say(traceback.format_exc())
-    console.say(f"airflow-etl: {error}")
+    console.say(f"airflow-etl: {error} [{error.code}]")
     if console.json_wanted:
         report = error.report.to_dict() if error.report else {}
         console.result(report | _failure(error.code, str(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from dataclasses import asdict
 from pathlib import Path
@@ -30,9 +31,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _list(args: argparse.Namespace, console: Console) -> int:
     from airflow_etl_provider.engines.quarantine import list_quarantines
 
-    if not Path(args.location).is_dir():
+    if not os.access(args.location, os.R_OK | os.X_OK) or not Path(args.location).is_dir():
         raise QuarantineError(
-            f"There is no folder {args.location}.", hint="Name a quarantine, or a folder above one."
+            f"There is no folder {args.location} that can be read.",
+            hint="Name a quarantine, or a folder above one.",
         )
     # Targets keep theirs beside them: NAME.quarantine.
     homes = [args.location, *sorted(Path(args.location).glob("*.quarantine"))]
@@ -46,7 +48,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
             f"{manifest.location}\n  {manifest.sealed_at}  {manifest.pipeline}  "
             f"{manifest.rows:,} rows, {manifest.status}: {codes}"
         )
-    console.say(f"{len(found)} quarantined loads")
+    console.say(f"{len(found)} quarantined load{'' if len(found) == 1 else 's'}")
     return DONE
 
 

@@ -17,12 +17,13 @@ REASONS_SHOWN = 8
 def describe_progress(progress: Progress) -> str:
     """One line: stage, rows, megabytes, speed, rejects."""
     seconds = max(progress.seconds, 1e-9)
-    read = _size(progress.bytes_read)
+    read = f"{_size(progress.bytes_read)}, "
     if progress.bytes_total:
         share = min(progress.bytes_read / progress.bytes_total, 1.0)
-        read = f"{share:.0%} of {_size(progress.bytes_total)}"
+        # Bytes are known input by input: of the first one, nothing is told while it is read.
+        read = f"{share:.0%} of {_size(progress.bytes_total)}, " if progress.bytes_read else ""
     return (
-        f"{progress.stage}: {progress.rows_read:,} rows, {read}, "
+        f"{progress.stage}: {progress.rows_read:,} rows, {read}"
         f"{progress.rows_read / seconds:,.0f} rows/s, {progress.rows_rejected:,} rejected"
     )
 
@@ -61,7 +62,7 @@ def _outcome(report: RunReport) -> str:
     if report.status == "failed":
         return f"{report.pipeline}: failed, nothing was published to {report.target}"
     if report.status == "already_loaded":
-        return f"{report.pipeline}: already loaded into {report.target}, nothing to do"
+        return f"{report.pipeline}: already loaded into {report.target}"
     speed = f" in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s)"
     return f"{report.pipeline}: {report.rows_loaded:,} rows loaded into {report.target}{speed}"
 

@@ -16,6 +16,7 @@ from airflow_etl_provider.exceptions import (
     FencedError,
     LoadConflictError,
     LoadRuleError,
+    QuarantineError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
@@ -342,7 +343,11 @@ class _Run:
             self._explain(error, attempt, manifest)
             raise
         if manifest is not None:
-            quarantine.mark("published")
+            try:
+                quarantine.mark("published")
+            except QuarantineError as error:
+                # The rows are there and the ledger names the rejects; only the label is old.
+                log.warning("The load is published, but its quarantine keeps its label: %s", error)
         return published
 
     def _sweep(self, *, epoch: int, location: str | None) -> None:
@@ -404,6 +409,9 @@ class _Run:
         self, attempt: Attempt, manifest: Manifest | None, published: Published
     ) -> RunReport:
         report = self._base_report(attempt)
+        if self.prepared.pipeline.target.mode == "replace" and not published.rows_loaded:
+            nothing = "No row was loaded, and the target was replaced by that: it is empty now."
+            report = replace(report, notes=(*report.notes, nothing))
         self.beats.tell(attempt.tally, "done", force=True)
         return replace(
             report,

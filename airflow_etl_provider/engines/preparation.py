@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.targets import open_target
+from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.sources.base import Source
     from airflow_etl_provider.engines.targets.base import Target
+    from airflow_etl_provider.exceptions import EtlError
 
 __all__ = ["Prepared", "prepare"]
 
@@ -62,15 +65,17 @@ def prepare(
     :raises SpecificationError: the pipeline can't work with this source and this target.
     """
     written = resolve_mapping(pipeline, base)
-    source = open_source(
-        pipeline.source, connections=connections, base=base, all_text=options.all_text
-    )
+    with _system_errors(SourceError, SourceError, "read"):
+        source = open_source(
+            pipeline.source, connections=connections, base=base, all_text=options.all_text
+        )
     stack.callback(source.close)
-    target = open_target(
-        pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
-    )
-    stack.callback(target.close)
-    existing = target.schema()
+    with _system_errors(TargetPermissionError, TargetError, "written"):
+        target = open_target(
+            pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
+        )
+        stack.callback(target.close)
+        existing = target.schema()
     contract = written or contract_by_name(
         name=pipeline.pipeline,
         source=source.schema,
@@ -106,6 +111,19 @@ def prepare(
         or str(options.quarantine_home),
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
     )
+
+
+@contextmanager
+def _system_errors(refused: type[EtlError], other: type[EtlError], doing: str) -> Iterator[None]:
+    """Turn what the operating system says of a path into errors of ours."""
+    try:
+        yield
+    except OSError as error:
+        kind = refused if isinstance(error, PermissionError) else other
+        raise kind(
+            f"{error.filename or 'The location'} can't be {doing}: {error.strerror or error}.",
+            hint="Check the rights of the user that runs this, on it and on the folders above it.",
+        ) from error
 
 
 def _definition_hash(pipeline: Pipeline, written: MappingContract | None, *, all_text: bool) -> str:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from ruamel.yaml import YAML
 
@@ -13,6 +14,12 @@ from airflow_etl_provider.contracts.conversions import CONVERSIONS, Sql, read_co
 from tests.conformance.backends import Backend, DuckDB, name_of, read_group
 
 TABLE = YAML(typ="safe").load((Path(__file__).parent / "conversions.yaml").read_text("utf-8"))
+
+
+OTHERWISE_IN_DUCKDB_1 = {
+    "cast from string to timestamptz",
+    '{"sql": "a % 0"} from int64 to int64',
+}
 
 
 @pytest.fixture(scope="module", params=["duckdb"])
@@ -24,6 +31,8 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def test_a_conversion_gives_and_rejects_what_the_table_says(
     backend: Backend, group: dict[str, Any]
 ) -> None:
+    if duckdb.__version__ < "2" and name_of(group) in OTHERWISE_IN_DUCKDB_1:
+        pytest.skip("DuckDB 1.5, on Python 3.10, differs here; docs/stability.md says how")
     wrong = read_group(group).wrong(backend)
     assert not wrong, "\n".join(wrong)
 

@@ -44,6 +44,11 @@ target: {{ connection: warehouse, table: people }}
 """
 
 
+WITHOUT_PANDAS = pytest.mark.skipif(
+    duckdb.__version__ < "2", reason="DuckDB 1.5, which serves Python 3.10, imports pandas itself"
+)
+
+
 class Shell:
     """Runs the command in a folder, with an environment that knows no Airflow."""
 
@@ -258,6 +263,7 @@ def test_a_load_that_fails_before_it_reads_reports_the_same_keys(shell):
     assert report["error"]["code"] == "source_format"
 
 
+@WITHOUT_PANDAS
 @pytest.mark.parametrize("target", ["people.parquet", "people.csv", "duckdb:///w.duckdb"])
 def test_a_load_does_not_pay_for_importing_pandas(shell, target):
     shell.write("people.csv", DIRTY)
@@ -265,6 +271,7 @@ def test_a_load_does_not_pay_for_importing_pandas(shell, target):
     assert shell.modules("load", "people.csv", target) & {"pandas", "duckdb"} == {"duckdb"}
 
 
+@WITHOUT_PANDAS
 @pytest.mark.postgres
 def test_a_load_into_postgres_does_not_pay_for_importing_pandas(shell, postgres_server):
     shell.write("people.csv", DIRTY)
@@ -445,3 +452,31 @@ def test_an_empty_file_loaded_as_text_has_no_records(shell):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows_read"] == 0
     assert (shell.folder / "made.csv").read_text().split() == ["column_1"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("load", "shut/people.csv", "made.csv"), "source_error"),
+        (("load", "people.csv", "shut/made.csv"), "target_permission"),
+        (("load", "people.csv", "duckdb:///shut/w.duckdb"), "target_permission"),
+        (("quarantine", "list", "shut"), "quarantine_error"),
+    ],
+)
+def test_a_folder_that_may_not_be_entered_is_told_as_that(shell, words, code):
+    shell.write("people.csv", CLEAN)
+    (shell.folder / "shut").mkdir(mode=0)
+
+    done = shell(*words)
+
+    assert done.returncode == 1
+    assert f"[{code}]" in done.stderr
+
+
+def test_a_replacement_by_nothing_is_pointed_out(shell):
+    shell.write("people.csv", CLEAN.splitlines()[0] + "\n")
+
+    done = shell("load", "people.csv", "people.parquet")
+
+    assert "it is empty now" in done.stderr

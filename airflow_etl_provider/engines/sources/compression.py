@@ -153,6 +153,11 @@ def zip_members(path: Path, *, name: str) -> list[zipfile.ZipInfo]:
             infos = archive.infolist()
     except zipfile.BadZipFile as error:
         raise SourceFormatError(f"{name} is no readable zip archive: {error}.") from error
+    if {"[Content_Types].xml", "mimetype"} & {info.filename for info in infos}:
+        raise SourceFormatError(
+            f"{name} is an office document, such as an Excel workbook, and no archive of text.",
+            hint="Save the sheet as CSV and load that.",
+        )
     members = [
         info
         for info in infos

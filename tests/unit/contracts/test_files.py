@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 
 import pytest
@@ -182,7 +183,9 @@ def test_an_alias_may_spare_writing_a_value_twice():
 
 def test_a_broken_json_file_is_reported_as_json():
     assert "no valid JSON" in refusal('{"pipeline": "orders",}', name="orders.json")
-    assert "line 1, column 23" in refusal('{"pipeline": "orders",}', name="orders.json")
+    # Python 3.13 points at the comma, older ones at what comes after it.
+    told = refusal('{"pipeline": "orders",}', name="orders.json")
+    assert re.search(r"line 1, column 2[23]\b", told)
 
 
 def test_a_date_is_text_in_yaml_as_in_json():

@@ -229,7 +229,8 @@ class _Binder:
         :raises SpecificationError: DuckDB does not accept it over these types.
         """
         (found,) = self._types([tree])
-        if _name(found) == "NULL":
+        # DuckDB 1.5 calls a bare NULL an integer.
+        if _name(found) == "NULL" or isinstance(tree.unnest(), exp.Null):
             return LogicalType("string")
         try:
             return from_duckdb(found)
@@ -348,7 +349,8 @@ def _is_number(name: str) -> bool:
 def _with_checked_divisors(tree: exp.Expr, parsed: ParsedExpression) -> exp.Expr:
     """Make a division by zero raise, as the others do; DuckDB's `/` gives an infinite number.
 
-    `1 % sign(d)` is 0 for every divisor but zero, where it raises; error() can't stand in TRY().
+    `128 - abs(sign(d))` fits a TINYINT for every divisor but zero, where the cast raises in every
+    version of DuckDB; error() can't stand in TRY().
     """
     for node in tree.find_all(exp.Div, exp.IntDiv, exp.Mod):
         nested = sum(1 for _ in node.expression.find_all(exp.Div, exp.IntDiv, exp.Mod))
@@ -362,8 +364,9 @@ def _with_checked_divisors(tree: exp.Expr, parsed: ParsedExpression) -> exp.Expr
         if not isinstance(part, exp.Div | exp.IntDiv | exp.Mod) or _is_safe(part.expression):
             continue
         divisor = part.expression
-        rest = exp.Mod(this=number(1), expression=call("sign", divisor))
-        fine = exp.EQ(this=exp.Paren(this=rest), expression=number(0))
+        less = exp.Sub(this=number(128), expression=call("abs", call("sign", divisor)))
+        tiny = exp.Cast(this=less, to=exp.DataType.build("TINYINT", dialect="duckdb"))
+        fine = exp.EQ(this=tiny, expression=number(127))
         part.set("expression", choose((fine, divisor)))
     return tree
 

@@ -189,7 +189,7 @@ def _delimiters(lines: Sequence[str]) -> Iterator[str]:
     filled = [line for line in lines if line.strip()]
     counts: Counter[str] = Counter()
     for line in filled:
-        counts.update({char for char in line if not char.isalnum()})
+        counts.update({char for char in line if char != "\0" and not char.isalnum()})
     likely = [char for char in (*_PRIORS, *_UNLIKELY) if counts[char]]
     others = [
         char

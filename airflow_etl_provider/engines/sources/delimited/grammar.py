@@ -57,6 +57,7 @@ class RecordParser:
         self._use_csv = (
             len(quote) == 1
             and len(delimiter) == 1
+            and delimiter != "\0"  # which the csv module of Python 3.10 does not take
             and not self._escape
             and not self._skip_blanks
             and not dialect.bare_quotes

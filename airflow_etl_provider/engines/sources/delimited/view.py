@@ -82,6 +82,8 @@ def drop_view(connection: DuckDBPyConnection, name: str) -> None:
 
 
 def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) -> exp.Expression:
+    import duckdb
+
     text = exp.Literal.string
     columns = exp.Struct(
         expressions=[
@@ -111,8 +113,10 @@ def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) 
         "rejects_table": text(_rejects(name)),
         "rejects_scan": text(_scans(name)),
         "rejects_limit": exp.Literal.number(0),
-        "rejects_line_size_limit": exp.Literal.number(1),
     }
+    if int(duckdb.__version__.partition(".")[0]) >= 2:
+        # DuckDB 1.5, which serves Python 3.10, keeps the lines whole; we need their places only.
+        options["rejects_line_size_limit"] = exp.Literal.number(1)
     return exp.Anonymous(
         this="read_csv",
         expressions=[

@@ -214,3 +214,11 @@ def test_an_archive_by_name_that_holds_neither_archive_nor_text_is_damaged(
 def test_text_that_an_http_client_has_unpacked_keeps_its_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.csv.gz").write_bytes(data)
     assert open_(tmp_path, "a.csv.gz").schema.names == ("id", "name")
+
+
+def test_a_workbook_is_no_archive_of_text_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(SourceFormatError, match="Excel workbook"):
+        open_(tmp_path, "book.xlsx")
