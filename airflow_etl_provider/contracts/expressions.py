@@ -305,6 +305,10 @@ def _parse_problem(sql: str, kind: str, error: Exception) -> str:
     line, column = first.get("line"), first.get("col")
     place = f"(line {line}, column {column}) " if line and column else ""
     what = first.get("description") or "can't be read as SQL"
+    if "<class" in what:
+        # The parser speaks of its own classes there.
+        near = str(first.get("highlight") or "").strip()
+        what = f"something is missing or wrong at {near!r}" if near else "something is missing"
     return f"The {kind} {place}is no SQL expression: {what.rstrip('.')}. Written: {_short(sql)}"
 
 

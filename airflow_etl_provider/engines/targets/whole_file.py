@@ -96,7 +96,8 @@ class WholeFileTarget(ABC):
         return None
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> WholeFileSession:
-        self._check(schema, write)
+        with self.reporting("Writing beside"):
+            self._check(schema, write)
         with self.reporting("Writing beside"), self.locked():
             sweep_dead_attempts(self.path)
             entries = self.read_ledger(load.load_id)
