@@ -159,6 +159,11 @@ def _matches(pattern: str, root: Path) -> list[tuple[str, Path]]:
             f"{plain} is a folder.", hint=f"Write which of its files: {pattern.rstrip('/')}/*.csv."
         )
     if plain.exists():
+        if not plain.is_file():
+            raise SourceError(
+                f"{plain} is no regular file.",
+                hint="Pipes, devices and sockets can't be read twice; write it to a file first.",
+            )
         return [(pattern, plain)]
     if not glob.has_magic(pattern):
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,12 @@ def test_a_recursive_glob_looks_into_folders(tmp_path: Path) -> None:
     (tmp_path / "2024" / "01").mkdir(parents=True)
     (tmp_path / "2024" / "01" / "x.csv").write_bytes(CSV)
     assert names(open_(tmp_path, "**/*.csv")) == ["2024/01/x.csv"]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(SourceError, match=r"pipe\.csv is no regular file"):
+        open_(tmp_path, "pipe.csv")
 
 
 def test_a_name_with_brackets_is_taken_as_it_stands(tmp_path: Path) -> None:
