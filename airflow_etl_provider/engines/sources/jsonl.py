@@ -50,8 +50,14 @@ MAX_LINE = 16 * 2**20
 MOST_LATE_KEYS = 100
 """Keys outside the sample that are named and counted one by one."""
 
+MOST_KEYS = 2_000
+"""More keys than this in the sample are data written as keys, and no table."""
+
 BATCH_ROWS = 10_000
 BATCH_BYTES = 8 * 2**20
+
+BATCH_CELLS = 1_000_000
+"""Rows times keys: records with few of many keys are short lines and wide rows."""
 
 
 class NotAnObjectError(ValueError):
@@ -166,6 +172,13 @@ class JsonLinesSource:
                 keys.update(dict.fromkeys(record))
                 if len(self._sampled) < 20_000:
                     self._sampled.append(record)
+            if len(keys) > MOST_KEYS:
+                raise SourceFormatError(
+                    f"{name}: the sample has {len(keys)} different keys; at most "
+                    f"{MOST_KEYS} can be columns.",
+                    hint="Keys that are values (ids, dates) belong in rows: write one line for "
+                    'each, such as {"key": ..., "value": ...}, or nest them in one object.',
+                )
         folded: dict[str, str] = {}
         for key in keys:
             if folded.setdefault(key.lower(), key) != key:
@@ -198,8 +211,12 @@ class JsonLinesSource:
         """What the values of the sample say."""
         if self._all_text:
             return self.schema
-        rows = [tuple(record.get(key) for key in self._keys) for record in self._sampled]
-        suggested = zip(suggest_types(self._keys, [rows]), self.schema, strict=True)
+        size = _batch_rows(self._keys)
+        blocks = (
+            [[record.get(key) for key in self._keys] for record in self._sampled[at : at + size]]
+            for at in range(0, len(self._sampled), size)
+        )
+        suggested = zip(suggest_types(self._keys, blocks), self.schema, strict=True)
         return Schema(
             tuple(given if given.name in self._nested else field for field, given in suggested)
         )
@@ -332,7 +349,7 @@ class JsonLinesScan:
         self._late, self._late_others, self._finished = {}, 0, False
         schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])
         columns: list[list[str | None]] = [[] for _ in self._keys]
-        held = 0
+        held, most = 0, _batch_rows(self._keys)
         for number, line, too_long in _lines(self._file):
             if not line.strip():
                 continue
@@ -358,7 +375,7 @@ class JsonLinesScan:
                     value = json.dumps(value, ensure_ascii=False)
                 column.append(None if value in self._nulls else value)
             held += len(line)
-            if len(columns[0]) >= BATCH_ROWS or held >= BATCH_BYTES:
+            if len(columns[0]) >= most or held >= BATCH_BYTES:
                 yield _batch(columns, schema)
                 columns, held = [[] for _ in self._keys], 0
         if columns[0]:
@@ -372,6 +389,10 @@ class JsonLinesScan:
                     self._late_others += 1
                 else:
                     self._late[key] = self._late.get(key, 0) + 1
+
+
+def _batch_rows(keys: tuple[str, ...]) -> int:
+    return max(1, min(BATCH_ROWS, BATCH_CELLS // len(keys)))
 
 
 def _batch(columns: list[list[str | None]], schema: pa.Schema) -> pa.RecordBatch:

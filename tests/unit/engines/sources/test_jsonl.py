@@ -123,6 +123,24 @@ def test_ever_new_keys_do_not_fill_the_memory(path: Path, monkeypatch: Any) -> N
     assert "200 values" in account.notes[-1]
 
 
+def test_sparse_records_come_in_batches_of_so_many_cells(path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(jsonl, "BATCH_CELLS", 100)
+    lines = b"".join(b'{"k%d": %d}\n' % (number % 20, number) for number in range(52))
+    source = open_(path, lines)
+    assert {str(field.type) for field in source.suggested} == {"int64"}
+    scan = source.scan(source.inputs[0])
+    assert {batch.num_rows for batch in scan._batches()} == {5, 2}
+    rows, _, _ = read(source)
+    assert [row[number % 20] for number, row in enumerate(rows)] == [str(n) for n in range(52)]
+
+
+def test_values_written_as_keys_are_refused_with_their_number(path: Path) -> None:
+    lines = [b'{"k%d": 1}\n' % number for number in range(2_500)]
+    with pytest.raises(SourceFormatError, match="2500 different keys; at most 2000"):
+        open_(path, b"".join(lines))
+    assert len(open_(path, b"".join(lines[:2_000])).schema) == 2_000
+
+
 def test_keys_that_differ_in_case_only_are_refused(path: Path) -> None:
     with pytest.raises(SourceFormatError, match="differ in case"):
         open_(path, b'{"a": 1, "A": 2}\n')
