@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -316,7 +316,9 @@ class PostgresSession:
     def _publish_staging(self, staging: _Staging) -> Published:
         client, plan, write = self._client, self._plan, self._attempt.write
         columns: tuple[Column, ...] = plan.all_columns
+        older = 0
         if write.mode == "merge" and not plan.creates:
+            older = self._count_older(staging)
             statement = statements.merge_from_staging(
                 plan.place,
                 columns,
@@ -330,16 +332,30 @@ class PostgresSession:
                 plan.place, columns, schema=staging.schema, name=staging.name
             )
         taken = client.execute(statement, doing="the rows for")
-        published = Published(rows_loaded=taken)
-        if write.mode == "merge" and write.latest_by is not None:
-            return replace(published, rows_deduplicated=self._rows - taken)
-        if taken != self._rows:
+        # All of them are taken in spite of older ones where a trigger sets `latest_by`.
+        if taken not in (self._rows, self._rows - older):
+            counted = f" ({older} of them older than what it holds)" if older else ""
             raise TargetDataError(
-                f"{client.where} took {taken} of {self._rows} rows: a trigger, rule or policy of "
-                "the table suppresses the others. Nothing was published.",
+                f"{client.where} took {taken} of {self._rows} rows{counted}: a trigger, rule or "
+                "policy of the table suppresses the others. Nothing was published.",
                 hint="Filter those rows in the pipeline, where they are counted.",
             )
-        return published
+        return Published(rows_loaded=taken, rows_deduplicated=self._rows - taken)
+
+    def _count_older(self, staging: _Staging) -> int:
+        """Count before the merge what it leaves out; it reports only the rows that it took."""
+        plan, write = self._plan, self._attempt.write
+        if write.latest_by is None:
+            return 0
+        statement = statements.count_older(
+            plan.place,
+            plan.all_columns,
+            key=write.key,
+            latest_by=write.latest_by,
+            schema=staging.schema,
+            name=staging.name,
+        )
+        return int(self._client.query(statement, doing="the rows for")[0][0])
 
     def _commit(self) -> None:
         try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_primary_key",
+    "count_older",
     "create_staging",
     "create_table",
     "delete_load",
@@ -103,12 +104,9 @@ def merge_from_staging(
     A row without `latest_by` is as old as can be; of the same age, the one that comes now wins.
     """
     written = [c.name for c in columns if c.name not in key] or [key[0]]
-    older = None
+    current = None
     if latest_by is not None:
-        held, coming = _column(latest_by, table=_ALIAS), _column(latest_by, table="excluded")
-        older = exp.or_(
-            exp.LTE(this=held, expression=coming), exp.Is(this=held.copy(), expression=exp.Null())
-        )
+        current = _is_current(latest_by, _column(latest_by, table="excluded"))
     tree = _insert(place, columns, schema=schema, name=name, alias=_ALIAS)
     tree.set(
         "conflict",
@@ -119,13 +117,47 @@ def merge_from_staging(
                 exp.EQ(this=exp.column(_name(c)), expression=_column(c, table="excluded"))
                 for c in written
             ],
-            where=exp.Where(this=older) if older is not None else None,
+            where=exp.Where(this=current) if current is not None else None,
         ),
     )
     return tree.sql(_DIALECT)
 
 
+def count_older(
+    place: Place,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    latest_by: str,
+    schema: str,
+    name: str,
+) -> str:
+    """Count the staged rows that `merge_from_staging` leaves out, the target's row being newer."""
+    coming = {c.name: _value(c, table=_STAGED) for c in columns if c.name in {*key, latest_by}}
+    same_key = exp.and_(
+        *[exp.EQ(this=_column(k, table=_ALIAS), expression=coming[k].copy()) for k in key]
+    )
+    current = exp.paren(_is_current(latest_by, coming[latest_by]))
+    # A comparison with NULL is no yes: ON CONFLICT ... WHERE does not update then.
+    known = exp.Coalesce(this=current, expressions=[exp.Boolean(this=False)])
+    return (
+        exp.select(exp.Count(this=exp.Star()))
+        .from_(_aliased(_table(schema, name), _STAGED))
+        .join(_aliased(_table(place.schema, place.table), _ALIAS), on=same_key)
+        .where(exp.Not(this=known))
+        .sql(_DIALECT)
+    )
+
+
 _ALIAS = "held"
+_STAGED = "staged"
+
+
+def _is_current(latest_by: str, coming: exp.Expression) -> exp.Condition:
+    held = _column(latest_by, table=_ALIAS)
+    return exp.or_(
+        exp.LTE(this=held, expression=coming), exp.Is(this=held.copy(), expression=exp.Null())
+    )
 
 
 def _insert(
@@ -133,16 +165,20 @@ def _insert(
 ) -> exp.Insert:
     table = _table(place.schema, place.table)
     if alias is not None:
-        table.set("alias", exp.TableAlias(this=_name(alias)))
-    values = [_cast(c) if c.encoding in STAGED_ENCODINGS else _column(c.name) for c in columns]
+        table = _aliased(table, alias)
+    values = [_value(c) for c in columns]
     return exp.Insert(
         this=exp.Schema(this=table, expressions=[_name(c.name) for c in columns]),
         expression=exp.select(*values).from_(_table(schema, name)),
     )
 
 
-def _cast(column: Column) -> exp.Expression:
-    return exp.Cast(this=_column(column.name), to=_type(column.declared))
+def _value(column: Column, *, table: str | None = None) -> exp.Expression:
+    """A staged value as the target takes it."""
+    staged = _column(column.name, table=table)
+    if column.encoding not in STAGED_ENCODINGS:
+        return staged
+    return exp.Cast(this=staged, to=_type(column.declared))
 
 
 def _create(table: exp.Table, definitions: list[exp.ColumnDef], kind: str) -> str:
@@ -174,6 +210,11 @@ def _type(declared: str) -> exp.DataType:
 
 def _table(schema: str, name: str) -> exp.Table:
     return exp.Table(this=_name(name), db=_name(schema))
+
+
+def _aliased(table: exp.Table, alias: str) -> exp.Table:
+    table.set("alias", exp.TableAlias(this=_name(alias)))
+    return table
 
 
 def _column(name: str, *, table: str | None = None) -> exp.Column:

@@ -314,6 +314,52 @@ def test_rows_that_a_trigger_swallows_are_not_counted_as_loaded(warehouse, mode:
     assert warehouse.sql("SELECT count(*) FROM t") == [(0,)]
 
 
+def test_rows_that_a_trigger_swallows_are_not_taken_for_older_ones(warehouse) -> None:
+    write = {"mode": "merge", "key": ("id",), "latest_by": "at"}
+    warehouse.run("t", orders((1, "held"), at=10), **write)
+    warehouse.sql(
+        "CREATE FUNCTION drop_two() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN IF new.id = 2 THEN RETURN NULL; END IF; RETURN new; END'; "
+        "CREATE TRIGGER d BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION drop_two()"
+    )
+    coming = orders((1, "older"), (2, "swallowed"), (3, "new"), at=9)
+    with pytest.raises(TargetDataError, match=r"took 1 of 3 rows \(1 of them older .* trigger"):
+        warehouse.run("t", coming, load=warehouse.load_id("b"), **write)
+    assert warehouse.sql(PAIRS) == [(1, "held")]
+
+
+def test_rows_whose_age_a_trigger_sets_are_all_taken(warehouse) -> None:
+    write = {"mode": "merge", "key": ("id",), "latest_by": "at"}
+    warehouse.run("t", orders((1, "held"), at=10), **write)
+    warehouse.sql(
+        "CREATE FUNCTION renew() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN new.at := now(); RETURN new; END'; "
+        "CREATE TRIGGER d BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION renew()"
+    )
+    coming = orders((1, "renewed"), (2, "new"), at=9)
+    published = warehouse.run("t", coming, load=warehouse.load_id("b"), **write)
+    assert (published.rows_loaded, published.rows_deduplicated) == (2, 0)
+
+
+def test_keys_and_ages_that_only_a_cast_writes_are_compared_as_their_types(warehouse) -> None:
+    warehouse.sql(
+        "CREATE TABLE t (id inet PRIMARY KEY, at inet, name text); "
+        "INSERT INTO t VALUES ('10.0.0.1', '10.0.0.9', 'held'), ('10.0.0.2', NULL, 'held')"
+    )
+    rows = pa.table(
+        {
+            "id": ["10.0.0.1/32", "10.0.0.2", "10.0.0.3"],
+            "at": ["10.0.0.10", None, None],
+            "name": ["newer", "ageless", "new"],
+        }
+    )
+    write = {"mode": "merge", "key": ("id",), "latest_by": "at"}
+    assert warehouse.run("t", rows, **write).rows_deduplicated == 0
+    older = rows.set_column(1, "at", pa.array(["10.0.0.9", None, None]))
+    published = warehouse.run("t", older, load=warehouse.load_id("b"), **write)
+    assert (published.rows_loaded, published.rows_deduplicated) == (2, 1)
+
+
 def test_what_a_trigger_changes_is_loaded(warehouse) -> None:
     warehouse.sql(
         "CREATE TABLE t (id bigint, name text, at timestamptz); "
