@@ -98,14 +98,15 @@ def translate_error(
 ) -> TargetError:
     """Make an error of ours of a driver's; raise it outside the handler, so that none is chained.
 
-    :param doing: what was refused, after "PostgreSQL refused ".
+    :param doing: what was refused, after "PostgreSQL refused ": "the rows for", "to commit on".
     :param columns: names that a message may repeat.
     """
     details = _details(error)
     state = details.get("SQLSTATE") or error.sqlstate
     if not state:
+        was = "was" if doing.startswith("to ") else "handled"
         return TargetUnavailableError(
-            f"The connection to {where} was lost while it was {doing}.",
+            f"The connection was lost while PostgreSQL {was} {doing} {where}.",
             hint="Nothing of this load was published unless its ledger row says so; "
             "running again is safe.",
         )

@@ -59,6 +59,18 @@ def test_each_class_of_sqlstate_has_a_class_of_ours(state: str | None, kind: typ
     assert state is None or f"SQLSTATE {state}" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("doing", "said"),
+    [
+        ("the ledger of", "was lost while PostgreSQL handled the ledger of db/t."),
+        ("a staging table for", "was lost while PostgreSQL handled a staging table for db/t."),
+        ("to commit on", "was lost while PostgreSQL was to commit on db/t."),
+    ],
+)
+def test_a_lost_connection_says_at_what(doing: str, said: str) -> None:
+    assert said in str(translate_error(error(None), doing=doing, where="db/t"))
+
+
 @pytest.mark.parametrize("state", ["22P02", "22001", "23505", "23514", "P0001", "XX000", "99999"])
 def test_nothing_that_may_quote_a_row_is_kept(state: str) -> None:
     refused = error(
