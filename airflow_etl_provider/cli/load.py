@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from airflow_etl_provider.cli.reporting import run_and_report
 from airflow_etl_provider.exceptions import SpecificationError
@@ -24,6 +24,9 @@ __all__ = ["name_pipeline", "name_table", "run"]
 
 TABLE_NAME_LENGTH = 63
 """PostgreSQL cuts longer names without a word."""
+
+_SECRET = frozenset({"password", "sslpassword"})
+"""What a URL's query may hold and a name must not depend on."""
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -99,10 +102,14 @@ def _placed(end: str) -> str:
         return f"duckdb:{_absolute(end.partition(':///')[2])}"
     if "://" not in end:
         return _absolute(end)
-    if parts.password is None:
+    given = parts.query.split("&")
+    shown = [part for part in given if unquote(part.partition("=")[0]).lower() not in _SECRET]
+    if parts.password is None and shown == given:
         return end
-    user_and_host = f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}"
-    return urlunsplit(parts._replace(netloc=user_and_host))
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = f"{parts.username or ''}@{netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=netloc, query="&".join(shown)))
 
 
 def _absolute(path: str) -> str:

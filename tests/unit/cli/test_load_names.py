@@ -45,6 +45,24 @@ def test_a_name_does_not_depend_on_the_password():
     assert "one" not in with_one
 
 
+@pytest.mark.parametrize("key", ["password", "sslpassword", "pass%77ord"])
+@pytest.mark.parametrize("rest", ["postgresql://me@db/shop?", "postgresql:///?host=db&user=me&"])
+def test_a_name_does_not_depend_on_a_password_in_the_query(key, rest):
+    names = {
+        name_pipeline("/a.csv", f"{rest}{key}={password}&sslmode=require", table="a")
+        for password in ("one", "two", "")
+    }
+
+    assert len(names) == 1
+    assert names != {name_pipeline("/a.csv", f"{rest}{key}=one&sslmode=disable", table="a")}
+
+
+def test_a_query_without_a_password_counts_as_it_is_written():
+    target = "postgresql://me@db/shop?sslmode=require&application_name=a%20b"
+
+    assert name_pipeline("/a.csv", target, table="a") == "load_a_7e33ec59"
+
+
 @pytest.mark.parametrize(
     ("source", "target", "table"),
     [
