@@ -7,9 +7,11 @@ import struct
 import tempfile
 from array import array
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.reject import Reason, Reject
+from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +36,19 @@ class RejectLog:
 
     def add(self, *, record: int, line: int, raw: bytes, code: str, message: str) -> None:
         said = json.dumps([code, message]).encode()
-        self._file.write(_HEAD.pack(record, line, len(said), len(raw)))
-        self._file.write(said)
-        self._file.write(raw)
+        try:
+            self._file.write(_HEAD.pack(record, line, len(said), len(raw)))
+            self._file.write(said)
+            self._file.write(raw)
+        except OSError as error:
+            raise _not_kept(error) from error
         self.numbers.append(record)
 
     def __iter__(self) -> Iterator[Reject]:
-        self._file.seek(0)
+        try:
+            self._file.seek(0)  # Writes what is still in the buffer.
+        except OSError as error:
+            raise _not_kept(error) from error
         for _ in range(len(self.numbers)):
             record, line, said, raw = _HEAD.unpack(self._file.read(_HEAD.size))
             code, message = json.loads(self._file.read(said))
@@ -53,7 +61,18 @@ class RejectLog:
             )
 
     def close(self) -> None:
-        self._file.close()
+        # The buffer is written once more, in vain where the disk is full.
+        with suppress(OSError):
+            self._file.close()
+
+
+def _not_kept(error: OSError) -> QuarantineError:
+    # Not `gettempdir`: where no folder can be written to, it fails itself.
+    folder = tempfile.tempdir or "the temporary folder"
+    return QuarantineError(
+        f"Rejected records can't be kept in {folder}: {error.strerror or error}.",
+        hint="Make room there, or point TMPDIR elsewhere. Nothing was published.",
+    )
 
 
 def number_rows(rows: list[int], rejected: array[int]) -> list[int]:
