@@ -70,15 +70,20 @@ _WORDS = {
     "22030": "a JSON object has a key twice",
     "22P02": "a text can't be read as the type of its column",
     "22P03": "the column takes another binary format",
-    "22P05": "a text holds a character that the database's encoding lacks",
+    "22P05": "a text holds a NUL character or one that the database's encoding lacks",
     "23502": "a value is missing in a column that is not null",
     "23503": "a foreign key does not hold",
     "23505": "a key that must be unique is there already",
     "23514": "a check constraint does not hold, or no partition takes the row",
     "23P01": "an exclusion constraint does not hold",
 }
+_UNSTORABLE = (
+    "Find such values (in JSON, NUL is written \\u0000) and replace them by a conversion "
+    "(`replace`), or exclude the rows by a rule."
+)
 _HINTS = {
-    "22P05": "Use a database with encoding UTF8.",
+    "22021": _UNSTORABLE,
+    "22P05": _UNSTORABLE,
     "23503": "Load the referenced table first, or use merge where replaced rows are referenced.",
     "23505": "Use mode merge with this key, or a rule `unique` that quarantines the rows.",
     "25006": "This server or session is read-only: connect to the primary.",

@@ -151,6 +151,16 @@ def test_a_nul_character_names_its_column(warehouse, value: str) -> None:
         warehouse.run("t", pa.table({"v": [value]}))
 
 
+@pytest.mark.parametrize(("kind", "value"), [("jsonb", '"hush\\u0000"'), ("text", "hush\0")])
+def test_a_nul_character_is_told_with_what_helps(warehouse, kind: str, value: str) -> None:
+    warehouse.sql(f"CREATE TABLE t (v {kind})")
+    with pytest.raises(TargetDataError, match="a text holds a NUL character or") as caught:
+        warehouse.run("t", pa.table({"v": [value]}))
+    assert "(`replace`)" in caught.value.hint
+    assert "UTF8" not in caught.value.hint
+    assert "hush" not in everything(caught.value)
+
+
 def test_a_lock_that_others_hold_is_waited_for_no_longer_than_told(warehouse) -> None:
     warehouse.run("t", ROWS)
     blocker = psycopg2.connect(warehouse.uri)
