@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psycopg2
@@ -240,6 +241,30 @@ def test_abort_from_another_thread_stops_a_running_copy(warehouse) -> None:
     writer.join(60)
     assert [type(error) for error in ends] == [CancelledError]
     assert warehouse.sql("SELECT to_regclass('t')") == [(None,)]
+
+
+def test_a_merge_leaves_out_what_another_writer_makes_newer_meanwhile(warehouse) -> None:
+    held = pa.table({"id": pa.array([1, 2], pa.int64()), "at": pa.array([10, 10], pa.int64())})
+    write = {"mode": "merge", "key": ("id",), "latest_by": "at"}
+    warehouse.run("t", held, **write)
+    other = psycopg2.connect(warehouse.uri)
+    other.cursor().execute("UPDATE t SET at = 30 WHERE id = 1")
+
+    def commit_once_the_merge_waits() -> None:
+        for _ in range(200):
+            if warehouse.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                break
+            time.sleep(0.05)
+        other.commit()
+
+    committer = threading.Thread(target=commit_once_the_merge_waits)
+    committer.start()
+    coming = held.set_column(1, "at", pa.array([20, 20], pa.int64()))
+    published = warehouse.run("t", coming, load=warehouse.load_id("b"), **write)
+    committer.join()
+    other.close()
+    assert (published.rows_loaded, published.rows_deduplicated) == (1, 1)
+    assert warehouse.sql("SELECT id, at FROM t ORDER BY id") == [(1, 30), (2, 20)]
 
 
 def test_abort_from_another_thread_stops_a_publish_that_waits_for_a_lock(warehouse) -> None:
