@@ -14,7 +14,7 @@ from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -63,7 +63,7 @@ class Attempt:
         )
         self.failure: BaseException | None = None
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def batches(self, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
         """The good rows of all inputs, in the target's own Arrow types.
 
         Drivers that pull batches turn exceptions into their own; `failure` keeps the real one.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.report import RunReport
+from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
     EtlError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.backends.base import Backend
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
+    from airflow_etl_provider.engines.quarantine.manifest import Status
     from airflow_etl_provider.engines.targets.base import LedgerEntry, LoadSession, Published
 
 __all__ = ["EngineOptions", "Progress", "Window", "run_pipeline"]
@@ -109,7 +111,8 @@ def run_pipeline(
 
     :param base: folder that relative locations and contract files start from (the pipeline file's).
     :param progress: called at most about once a second, and at the end of each stage.
-    :param cancel: asked between batches; True stops the run, which then publishes nothing.
+    :param cancel: asked between batches, and by another thread while queries run; True stops the
+        run, which then publishes nothing.
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
@@ -266,14 +269,19 @@ class _Run:
         import pyarrow as pa
 
         schema = session.arrow_schema
-        reader = pa.RecordBatchReader.from_batches(schema, attempt.batches(schema))
+        batches = attempt.batches(schema)
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
         try:
-            return session.write(reader)
+            with interrupted_by(self.cancel, attempt.backend.interrupt):
+                return session.write(reader)
         except BaseException:
             # The driver saw only that its input broke off; why is ours to say.
             if attempt.failure is not None:
                 raise attempt.failure from None
             raise
+        finally:
+            # A driver that failed leaves the reading half-way, with a thread that uses the backend.
+            batches.close()
 
     def _hold_back(
         self, attempt: Attempt, quarantine: QuarantineWriter, manifest: Manifest | None
@@ -300,7 +308,7 @@ class _Run:
             )
         if error is not None:
             if manifest is not None:
-                quarantine.mark("not_published")
+                _label(quarantine, "not_published")
             error.report = self._failed_report(error, attempt, manifest)
             raise error
 
@@ -339,15 +347,11 @@ class _Run:
             # A target that spoke up published nothing. Of one that fell silent nobody knows whether
             # the commit came through: an orphan is swept later, a loss is for ever.
             if manifest is not None and isinstance(error, REFUSALS):
-                quarantine.mark("not_published")
+                _label(quarantine, "not_published")
             self._explain(error, attempt, manifest)
             raise
         if manifest is not None:
-            try:
-                quarantine.mark("published")
-            except QuarantineError as error:
-                # The rows are there and the ledger names the rejects; only the label is old.
-                log.warning("The load is published, but its quarantine keeps its label: %s", error)
+            _label(quarantine, "published")
         return published
 
     def _sweep(self, *, epoch: int, location: str | None) -> None:
@@ -444,3 +448,11 @@ class _Run:
                 f"Run {entry.run_id} published this load at {entry.published_at}; nothing to do.",
             ),
         )
+
+
+def _label(quarantine: QuarantineWriter, status: Status) -> None:
+    """Say in the manifest what became of the load; what became of it does not depend on that."""
+    try:
+        quarantine.mark(status)
+    except QuarantineError as error:
+        log.warning("The quarantine could not be marked as %s (%s).", status, error.code)

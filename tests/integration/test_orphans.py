@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -147,6 +148,8 @@ def be_killed(job: Job, when: str) -> None:
 
     def written() -> bool:
         """Asked between the files: whether the rejects of the first are there, by now."""
+        if threading.current_thread() is not threading.main_thread():
+            return False  # asked while a query runs
         found = job.quarantine.glob(f"*/*/{run_id}*/rejects.parquet")
         return stop() if any(found) and when in ("writing", "waiting") else False
 

@@ -20,10 +20,11 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.load import InputIdentity
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ParquetSource"]
 
 BATCH_ROWS = 32_768
+BATCH_BYTES = 8 * 2**20
 
 
 class ParquetSource:
@@ -48,9 +50,11 @@ class ParquetSource:
         self._files = {file.identity: file for file in files}
         self._rows: dict[InputIdentity, int] = {}
         schemas = [self._inspect(file) for file in files]
+        known = _known_types(schemas)
         for file, schema in zip(files, schemas, strict=True):
-            _expect_same_columns(file, schema, first=files[0], expected=schemas[0])
-        self._arrow = schemas[0] if all_text else _in_microseconds(schemas[0])
+            _expect_same_columns(file, schema, first=files[0], expected=known)
+        typed = _nulls_as_text(known)
+        self._arrow = typed if all_text else _in_microseconds(typed)
         self.schema = from_arrow_schema(self._arrow)
         if all_text:
             self.schema = Schema(
@@ -88,12 +92,18 @@ class ParquetSource:
         try:
             with pq.ParquetFile(file.stored.path) as parquet:
                 self._rows[file.identity] = parquet.metadata.num_rows
-                return parquet.schema_arrow
+                schema = parquet.schema_arrow
         except (pa.ArrowInvalid, OSError) as error:
             raise SourceFormatError(
                 f"{file.identity.name} is no readable Parquet file.",
                 hint="It is damaged, cut off, or of another format.",
             ) from error
+        _expect_plain_names(schema.names, file=file.identity.name)
+        try:
+            from_arrow_schema(_nulls_as_text(schema))
+        except NotSupportedYetError as error:
+            raise NotSupportedYetError(f"{file.identity.name}: {error}") from error
+        return schema
 
 
 class ParquetScan:
@@ -162,18 +172,34 @@ class ParquetScan:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self._file.stored.path) as parquet:
-            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                columns = [
-                    _exactly(batch.column(field.name), field, file=self.input.name)
-                    for field in self._schema
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        try:
+            with pq.ParquetFile(self._file.stored.path) as parquet:
+                for group in range(parquet.num_row_groups):
+                    rows = _batch_rows(parquet.metadata.row_group(group))
+                    for batch in parquet.iter_batches(batch_size=rows, row_groups=[group]):
+                        columns = [
+                            _exactly(batch.column(field.name), field, file=self.input.name)
+                            for field in self._schema
+                        ]
+                        yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceFormatError(
+                f"{self.input.name} can't be read to its end as Parquet.",
+                hint="The file is damaged; fetch it again.",
+            ) from error
+
+
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
+    """Rows that make about BATCH_BYTES, going by the whole row group before compression."""
+    each = max(int(group.total_byte_size) // max(int(group.num_rows), 1), 1)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // each))
 
 
 def _exactly(column: pa.Array, field: pa.Field, *, file: str) -> pa.Array:
     import pyarrow as pa
 
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), field.type)
     try:
         return column.cast(field.type)
     except pa.ArrowInvalid:
@@ -187,22 +213,74 @@ def _in_microseconds(schema: pa.Schema) -> pa.Schema:
     """The finest that our types and most targets hold; pandas writes nanoseconds by habit."""
     import pyarrow as pa
 
-    return pa.schema([field.with_type(_coarser(field.type)) for field in schema])
+    return pa.schema([field.with_type(_inside(field.type, _coarser)) for field in schema])
+
+
+def _nulls_as_text(schema: pa.Schema) -> pa.Schema:
+    """Columns without a type, which pandas writes where no row has a value."""
+    import pyarrow as pa
+
+    def text(of: pa.DataType) -> pa.DataType:
+        return pa.string() if pa.types.is_null(of) else of
+
+    return pa.schema([field.with_type(_inside(field.type, text)) for field in schema])
+
+
+def _known_types(schemas: list[pa.Schema]) -> pa.Schema:
+    """The first file's columns; one without a type has that of the first file that knows it."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {}
+    for field in (field for schema in schemas for field in schema):
+        if not pa.types.is_null(field.type):
+            types.setdefault(field.name, field.type)
+    return pa.schema([field.with_type(types.get(field.name, field.type)) for field in schemas[0]])
+
+
+def _inside(of: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Change a type, or those that a list or struct holds."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_list(of):
+        return pa.list_(_inside(of.value_type, change))
+    if types.is_struct(of):
+        return pa.struct([field.with_type(_inside(field.type, change)) for field in of])
+    return change(of)
 
 
 def _coarser(of: pa.DataType) -> pa.DataType:
     import pyarrow as pa
     from pyarrow import types
 
-    if types.is_list(of):
-        return pa.list_(_coarser(of.value_type))
-    if types.is_struct(of):
-        return pa.struct([field.with_type(_coarser(field.type)) for field in of])
     if getattr(of, "unit", None) != "ns":
         return of
     if types.is_timestamp(of):
         return pa.timestamp("us", of.tz)
     return pa.duration("us") if types.is_duration(of) else pa.time64("us")
+
+
+def _expect_plain_names(names: list[str], *, file: str) -> None:
+    """Refuse what DuckDB and most targets can't tell apart.
+
+    :raises SourceFormatError: there is no column, one has no name, or two have the same.
+    """
+    if not names:
+        raise SourceFormatError(f"{file} has no columns.", hint="Check what writes the file.")
+    hint = "Name the columns differently where the file is written."
+    folded: dict[str, str] = {}
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise SourceFormatError(f"{file}: column {number} has no name.", hint=hint)
+        first = folded.get(name.lower())
+        if first == name:
+            raise SourceFormatError(f"{file} has two columns named {name!r}.", hint=hint)
+        if first is not None:
+            raise SourceFormatError(
+                f"{file} has the columns {first!r} and {name!r}, which differ in case only.",
+                hint=hint,
+            )
+        folded[name.lower()] = name
 
 
 def _expect_same_columns(
@@ -212,6 +290,8 @@ def _expect_same_columns(
 
     :raises SourceFormatError: columns are missing, extra, or of another type.
     """
+    from pyarrow.types import is_null
+
     types = {field.name: field.type for field in schema}
     wanted = {field.name: field.type for field in expected}
     said = [f"without {name!r}" for name in wanted if name not in types]
@@ -219,7 +299,7 @@ def _expect_same_columns(
     said += [
         f"with {name!r} as {types[name]} and not {of}"
         for name, of in wanted.items()
-        if name in types and types[name] != of
+        if name in types and types[name] != of and not is_null(types[name])
     ]
     if said:
         raise SourceFormatError(

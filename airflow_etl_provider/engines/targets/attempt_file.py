@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import logging
 import os
 import re
 import secrets
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptFile",
+    "after_publishing",
     "living_epochs",
     "locked_folder",
     "os_error_of",
     "sweep_dead_attempts",
     "sync_folder",
 ]
+
+log = logging.getLogger(__name__)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -60,8 +64,10 @@ class AttemptFile:
             os.fchmod(self.file.fileno(), stat.S_IMODE(self.target.stat().st_mode))
         os.fsync(self.file.fileno())
         self.path.replace(self.target)
-        self.file.close()
-        sync_folder(self.target.parent)
+        # Every reader sees the new file from here on: what fails now is no failure of the load.
+        with after_publishing(self.target):
+            self.file.close()
+            sync_folder(self.target.parent)
 
     def discard(self) -> None:
         """Remove it; harmless after `publish` and twice."""
@@ -70,6 +76,19 @@ class AttemptFile:
             # Bytes still in the buffer may find no room now, and nobody misses them.
             with suppress(OSError):
                 self.file.close()
+
+
+@contextmanager
+def after_publishing(target: Path) -> Iterator[None]:
+    """Let what follows a rename fail with a warning: the rows are there, and that is the news."""
+    try:
+        yield
+    except OSError as error:
+        log.warning(
+            "%s is published, but not all that belongs to it could be written (%s).",
+            target,
+            error.strerror or type(error).__name__,
+        )
 
 
 def _create(target: Path, *, load_id: str, epoch: int) -> tuple[Path, IO[bytes]]:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema
 from airflow_etl_provider.engines.targets.attempt_file import (
     AttemptFile,
+    after_publishing,
     living_epochs,
     locked_folder,
     os_error_of,
@@ -244,7 +245,9 @@ class WholeFileSession:
                 )
             attempt.publish()
             self._attempt = None
-            target.prove(encoder, ledger)
+            # Without the proof the same load would be done again, to the same end.
+            with after_publishing(target.path):
+                target.prove(encoder, ledger)
         return published
 
     def abort(self) -> None:

@@ -46,12 +46,14 @@ class DuckDbBackend:
         self.session = session
         self.rendered: RenderedPlan = render_plan(plan)
         self._with_losers: frozenset[int] = frozenset()
+        self._interrupted = False
         self._bind()
         for load_check in plan.load_checks:
             if isinstance(load_check.check, LoadExpression):
                 bind_load_condition(load_check.check.sql, LOAD_NAMES)
 
     def interrupt(self) -> None:
+        self._interrupted = True
         self.session.interrupt()
 
     def close(self) -> None:
@@ -108,9 +110,9 @@ class DuckDbBackend:
 
         try:
             self._with_losers = find_losers(self.session, self.rendered, scans)
-        except duckdb.InterruptException as error:
-            raise CancelledError("The run was stopped while it looked for duplicates.") from error
         except duckdb.Error as error:
+            if self._interrupted:
+                raise CancelledError("The run was told to stop. Nothing was published.") from error
             for scan in scans:
                 if scan.failure is not None:
                     raise scan.failure from None
@@ -122,6 +124,7 @@ class DuckDbBackend:
     def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end and judge every row."""
         import duckdb
+        import pyarrow as pa
 
         connection = self.session.connection
         losers = Losers(self.session, number) if number in self._with_losers else None
@@ -132,11 +135,14 @@ class DuckDbBackend:
                 taken = losers.take(start + batch.num_rows) if losers else []
                 yield self._verdicts(batch, start, taken)
                 start += batch.num_rows
-        except duckdb.InterruptException as error:
-            raise CancelledError(f"Reading {scan.input.name} was stopped.") from error
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            # Once batches flow, Arrow's reader wraps what DuckDB says, and DuckDB what we say.
+            if self._interrupted:
+                raise CancelledError("The run was told to stop. Nothing was published.") from error
             if scan.failure is not None:
                 raise scan.failure from None
+            if "Out of Memory" in str(error):
+                raise self._out_of_memory(scan.input.name) from None
             if not scan.careful:
                 raise UnbalancedError(scan.input) from error
             raise SourceError(
@@ -145,6 +151,14 @@ class DuckDbBackend:
         finally:
             if losers is not None:
                 losers.close()
+
+    def _out_of_memory(self, name: str) -> SourceError:
+        return SourceError(
+            f"Converting the {len(self.plan.columns)} columns of {name} takes more memory than the "
+            "engine may use.",
+            hint="Raise `memory_limit_mb` in section [etl], load fewer columns, or load them as "
+            "text (`--all-text`).",
+        )
 
     def _batch_rows(self) -> int:
         """Rows per batch: wide tables get fewer, so that a batch stays near BATCH_BYTES."""

@@ -64,8 +64,10 @@ class ComputeSession(AbstractContextManager["ComputeSession"]):
         self.connection.interrupt()
 
     def close(self) -> None:
-        self.connection.close()
-        self._folder.cleanup()
+        try:
+            self.connection.close()
+        finally:
+            self._folder.cleanup()
 
     def __exit__(self, *exc: object) -> None:
         self.close()
