@@ -185,6 +185,19 @@ class _Counter:
             self.hazard = "lines of blanks"
         elif outside is not None and self._are_blanks_beside_quotes(window, outside):
             self.hazard = "blanks beside quotes"
+        elif outside is not None and self._are_quotes_inside_fields(window, outside):
+            self.hazard = "quotes inside of fields"
+
+    def _are_quotes_inside_fields(self, window: Bytes, outside: Any) -> bool:
+        """Whether a quote opens elsewhere than at the border of a field or after a quote.
+
+        Such a quote is text and opens nothing: what is outside could not be told any more.
+        """
+        before = window[1:-1]
+        strange = (window[2:] == self._quote) & ~self._any_of(
+            before, self._delimiter, _LF, self._quote
+        )
+        return bool(strange.any()) and bool((_pack(strange) & ~outside).any())
 
     def _returns_differ(self, buffer: bytearray, window: Bytes, feeds: Bits) -> bool:
         """Whether a carriage return and a line feed do not always stand together, or never."""

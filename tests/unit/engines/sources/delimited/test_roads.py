@@ -174,6 +174,12 @@ def test_a_well_formed_file_reads_the_same_by_both_roads(
 @QUICK
 @given(dirty_files())
 @example((b'a,b,c\n1,2,3,\n1,2,"x,y"\n', dialect()))
+@example(
+    (
+        b'a,b,c\n,,NULL\n\xff,2,3\n,,\n,,\nx"y,2,3\nx"y,2,3\n',
+        dialect(null_values=("NULL",)),
+    )
+)
 @example((b'a,b,c\n1,2,3,NULL\n1,2,"x,y"\n', dialect(null_values=("NULL",))))
 def test_a_dirty_file_reads_the_same_by_both_roads_or_the_fast_one_says_no(
     connection: Any, folder: Path, made: tuple[bytes, ResolvedDialect]
