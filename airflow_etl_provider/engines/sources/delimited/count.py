@@ -193,10 +193,10 @@ class _Counter:
 
         Such a quote is text and opens nothing: what is outside could not be told any more.
         """
-        before = window[1:-1]
-        strange = (window[2:] == self._quote) & ~self._any_of(
-            before, self._delimiter, _LF, self._quote
-        )
+        if self._quote is None:
+            return False
+        borders = self._any_of(window[1:-1], self._delimiter, _LF, self._quote)
+        strange = (window[2:] == self._quote) & ~borders
         return bool(strange.any()) and bool((_pack(strange) & ~outside).any())
 
     def _returns_differ(self, buffer: bytearray, window: Bytes, feeds: Bits) -> bool:
