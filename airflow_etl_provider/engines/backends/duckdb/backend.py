@@ -141,10 +141,10 @@ class DuckDbBackend:
                 raise CancelledError("The run was told to stop. Nothing was published.") from error
             if scan.failure is not None:
                 raise scan.failure from None
-            if "Out of Memory" in str(error):
-                raise self._out_of_memory(scan.input.name) from None
             if not scan.careful:
                 raise UnbalancedError(scan.input) from error
+            if "Out of Memory" in str(error):
+                raise self._out_of_memory(scan.input.name) from None
             raise SourceError(
                 f"Reading {scan.input.name} failed after {start} rows: {_redacted(error)}"
             ) from error
