@@ -161,7 +161,7 @@ class _ColumnPlanner:
         self, name: str, mapping: ColumnMapping, wanted: LogicalType, stored: Field
     ) -> PlannedColumn:
         self.checks = []
-        if mapping.when is not None and mapping.on_failure == "reject":
+        if mapping.when is not None:
             self._add(
                 "not_computed", name, "when", "`when` can't be computed", NotComputed(self.position)
             )

@@ -400,6 +400,11 @@ def test_a_record_whose_condition_can_not_be_computed_is_neither_dropped_nor_pas
     report = job.run(job.pipeline(columns=columns, **rest), run_id="run-2")
     assert job.rejects(report) == [(1, {"not_computed:name"})]
 
+    # `on_failure` is about values that do not convert; no condition says what this one shall be.
+    columns["name"] = columns["name"] | {"on_failure": "null"}
+    report = job.run(job.pipeline(columns=columns, **rest), run_id="run-4")
+    assert job.rejects(report) == [(1, {"not_computed:name"})]
+
     rules = [{"rows": "10 // id > 3"}]
     report = job.run(job.pipeline(rules=rules, **rest), run_id="run-3")
     assert job.rejects(report) == [(1, {"rule:rows"}), (3, {"rule:rows"})]
