@@ -52,10 +52,22 @@ class TargetSpec(Spec):
     ] = None
     mode: Annotated[
         Mode,
-        Words(("append", "replace", "merge"), planned=("replace_partition", "scd2", "snapshot")),
-        Field(description="append: add; replace: only these rows; merge: insert or update by key."),
+        Words(
+            ("append", "replace", "replace_partition", "merge"), planned=("scd2", "snapshot")
+        ),
+        Field(
+            description="append: add; replace: only these rows; replace_partition: the same in the "
+            "partitions that occur in the load; merge: insert or update by key."
+        ),
     ] = "append"
     key: Annotated[Names, Field(description="Columns that identify a row; merge needs it.")] = ()
+    partition_by: Annotated[
+        Names,
+        Field(
+            description="Columns whose values together name a partition: what replace_partition "
+            "replaces, and the folders of a Parquet folder."
+        ),
+    ] = ()
     latest_by: Annotated[
         Text | None,
         Field(description="Merge: of two rows with one key the one with the larger value stays."),
@@ -83,6 +95,11 @@ class TargetSpec(Spec):
             faults.add((), "needs `table` beside `connection`")
         if self.mode == "merge" and not self.key:
             faults.add(("key",), "is missing: merge needs the columns that identify a row")
+        if self.mode == "replace_partition" and not self.partition_by:
+            faults.add(
+                ("partition_by",),
+                "is missing: replace_partition needs the columns that name a partition",
+            )
         if self.latest_by is not None and self.mode != "merge":
             faults.add(("latest_by",), f"goes with `mode: merge`, and mode is {self.mode}")
         if self.on_reload == "replace_load" and not self.load_columns:
@@ -279,6 +296,7 @@ class Pipeline(Spec):
         wanted: list[tuple[tuple[str | int, ...], str]] = [
             (("target", "key"), name) for name in self.target.key
         ]
+        wanted += [(("target", "partition_by"), name) for name in self.target.partition_by]
         if self.target.latest_by is not None:
             wanted.append((("target", "latest_by"), self.target.latest_by))
         for at, rule in enumerate(self.rules):

@@ -221,6 +221,7 @@ class _Run:
                     key=target.key,
                     latest_by=target.latest_by,
                     load_columns=target.load_columns,
+                    partition_by=target.partition_by,
                 ),
             ) as session,
         ):

@@ -130,10 +130,11 @@ def _stored_field(
 def _target_schema(
     pipeline: Pipeline, columns: list[PlannedColumn], target: Schema | None
 ) -> Schema:
-    for key in (*pipeline.target.key, *filter(None, [pipeline.target.latest_by])):
+    wanted = pipeline.target
+    for key in (*wanted.key, *wanted.partition_by, *filter(None, [wanted.latest_by])):
         if all(column.name != key for column in columns):
             raise SpecificationError(
-                f"target.key or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which "
+                f"target.key, partition_by or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which "
                 f"no column fills.{_near(key, [column.name for column in columns])}"
             )
     return Schema(

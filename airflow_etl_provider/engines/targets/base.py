@@ -24,6 +24,7 @@ class WriteSpec:
     key: tuple[str, ...] = ()
     latest_by: str | None = None
     load_columns: bool = False
+    partition_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,6 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
         ("location: exports/orders_*.csv.gz", 'query: "select 1"', "source.query"),
         ("location: exports/orders_*.csv.gz", "topic: orders", "source.topic"),
         ("format: csv", "format: json", "'json'"),
-        ("mode: merge", "mode: replace_partition", "'replace_partition'"),
         ("mode: merge", "mode: scd2", "'scd2'"),
         ("mode: merge", "mode: snapshot", "'snapshot'"),
         ("mapping: orders.mapping.yaml", "mapping: propose", "'propose'"),
