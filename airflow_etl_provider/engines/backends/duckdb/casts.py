@@ -213,20 +213,23 @@ def words_to_bool(
     value: exp.Expr, true_words: tuple[str, ...], false_words: tuple[str, ...]
 ) -> exp.Expr:
     """Render words as true or false, without case and surrounding blanks."""
-    bare = call("lower", value)
+    trues = list(dict.fromkeys(w.strip().lower() for w in true_words))
+    falses = list(dict.fromkeys(w.strip().lower() for w in false_words))
+    words = call("list_value", *[text(word) for word in (*trues, *falses)])
+    lower = call("lower", value)
     trimmed = call("lower", call("trim", value, text(" \t\r\n\f\v\u00a0")))
-
-    def one_of(word: exp.Expr, words: tuple[str, ...]) -> exp.Expr:
-        lower = dict.fromkeys(w.strip().lower() for w in words)
-        return exp.In(this=word.copy(), expressions=[text(w) for w in lower])
-
-    # Trimming costs ten times as much as the rest, and nearly no text needs it.
-    return choose(
-        (one_of(bare, true_words), exp.Boolean(this=True)),
-        (one_of(bare, false_words), exp.Boolean(this=False)),
-        (one_of(trimmed, true_words), exp.Boolean(this=True)),
-        (one_of(trimmed, false_words), exp.Boolean(this=False)),
-    )
+    # Nearly all text is one of the first words as it stands, and each further look costs more. No
+    # form is written twice: DuckDB would then compute it for every row, whatever the branch.
+    places = [
+        call("nullif", call("list_position", words, form), number(0)) for form in (lower, trimmed)
+    ]
+    plain = [
+        (exp.EQ(this=atom(value), expression=text(words[0])), exp.Boolean(this=result))
+        for words, result in ((trues, True), (falses, False))
+        if words
+    ]
+    looked_up = exp.LTE(this=call("coalesce", *places), expression=number(len(trues)))
+    return choose(*plain, otherwise=looked_up)
 
 
 _JSON_LAX = r'(?s)\s*(?:[\[\]{}:,\s]|"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null)*'

@@ -16,6 +16,7 @@ from airflow_etl_provider.contracts.rules import (
     NotNull,
     RowExpression,
 )
+from airflow_etl_provider.engines.backends.duckdb.trees import one_of
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def render_rule(
         return is_null(value)
     if isinstance(check, InSet):
         allowed = [constant(v, of) for v in check.values]
-        return is_false(exp.In(this=value.copy(), expressions=allowed))
+        return is_false(one_of(value, allowed))
     if isinstance(check, Between):
         bounds: list[exp.Expr] = []
         if check.low is not None:

@@ -26,6 +26,7 @@ from airflow_etl_provider.engines.backends.duckdb.trees import (
     cast,
     choose,
     is_null,
+    one_of,
     text,
     when,
 )
@@ -110,16 +111,13 @@ def _null_words(conversion: NullWords, inputs: Inputs) -> exp.Expr:
         words = [word.lower() for word in words]
     if not words:
         return inputs.value.copy()
-    listed = exp.In(this=word, expressions=[text(w) for w in dict.fromkeys(words)])
+    listed = one_of(word, [text(w) for w in dict.fromkeys(words)])
     return when(exp.Not(this=exp.Paren(this=listed)), inputs.value)
 
 
 @renders(NullIf)
 def _nullif(conversion: NullIf, inputs: Inputs) -> exp.Expr:
-    listed = exp.In(
-        this=atom(inputs.value),
-        expressions=[constant(value, inputs.type) for value in conversion.value],
-    )
+    listed = one_of(inputs.value, [constant(value, inputs.type) for value in conversion.value])
     return when(exp.Not(this=exp.Paren(this=listed)), inputs.value)
 
 
