@@ -52,9 +52,7 @@ class TargetSpec(Spec):
     ] = None
     mode: Annotated[
         Mode,
-        Words(
-            ("append", "replace", "replace_partition", "merge"), planned=("scd2", "snapshot")
-        ),
+        Words(("append", "replace", "replace_partition", "merge"), planned=("scd2", "snapshot")),
         Field(
             description="append: add; replace: only these rows; replace_partition: the same in the "
             "partitions that occur in the load; merge: insert or update by key."

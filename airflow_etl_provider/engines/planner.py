@@ -134,8 +134,8 @@ def _target_schema(
     for key in (*wanted.key, *wanted.partition_by, *filter(None, [wanted.latest_by])):
         if all(column.name != key for column in columns):
             raise SpecificationError(
-                f"target.key, partition_by or latest_by of pipeline {pipeline.pipeline!r} names {key!r}, which "
-                f"no column fills.{_near(key, [column.name for column in columns])}"
+                f"target.key, partition_by or latest_by of pipeline {pipeline.pipeline!r} names "
+                f"{key!r}, which no column fills.{_near(key, [column.name for column in columns])}"
             )
     return Schema(
         tuple(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_etl_provider.engines.quarantine import verify_quarantine
@@ -137,6 +137,13 @@ HEADERS = (b"id,name,amount", b'"id","name",amount', b"id,name,ID", b"a,,a,a", b
 
 @QUICK
 @given(some_files(headers=HEADERS))
+@example(
+    Files(
+        (b'id,name,amount\r\n,5" pipe,\r\r\n',),
+        (False,),
+        {"dialect": PINNED, "header_rows": 1, "encoding": "utf-8"},
+    )
+)
 def test_text_is_loaded_or_quarantined_as_the_slow_reader_says(files: Files) -> None:
     with a_job(files=files) as job:
         columns: tuple[str, ...] = ()

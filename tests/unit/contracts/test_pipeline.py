@@ -137,7 +137,9 @@ def test_python_gets_an_error_of_ours_with_every_problem_in_it():
     message = str(error.value)
     assert "source.locaton: unknown key. Did you mean 'location'?" in message
     assert "source.header_rows: found '1'; expected a whole number" in message
-    assert "target.mode: found 'mrege'; allowed: append, replace, replace_partition, merge" in message
+    assert (
+        "target.mode: found 'mrege'; allowed: append, replace, replace_partition, merge" in message
+    )
     assert "mapping: found 'by_nam'" in message
 
 

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_etl_provider.engines.sources.delimited.bits import (
+    BitStream,
+    first_one,
+    is_set,
+    last_one,
+    ones,
+    pack,
+    spread_parity,
+)
 
 if TYPE_CHECKING:
+    from airflow_etl_provider.engines.sources.delimited.bits import Bits
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
-
-# Arrays of numpy's, whose own types can't be checked on Python 3.10.
-Bytes: TypeAlias = Any
-Bits: TypeAlias = Any
 
 __all__ = ["ByteCount", "body_offset", "count_bytes", "delimiters_outside"]
 
-CHUNK = 2**18
+CHUNK = 2**20
+"""Large enough that calling numpy costs nothing beside its work, small enough for a cache."""
 
 LONG_RECORD = 2**21
 """DuckDB gives up longer records, and takes memory beyond its limit for every line in them."""
@@ -101,7 +108,7 @@ def count_bytes(stream: BinaryIO, dialect: ResolvedDialect, *, body: int) -> Byt
 
 
 class _Counter:
-    """The running count; chunks are even in size, except the last."""
+    """The running count: a bit for each byte and question, 64 of them in a word."""
 
     def __init__(self, dialect: ResolvedDialect, *, body: int) -> None:
         self._delimiter = ord(dialect.delimiter)
@@ -116,49 +123,49 @@ class _Counter:
         self._without_end = 0
         self._first_blank: int | None = None
         self._multiline = False
-        self._odd = False
         self._valid = True
         self._cut = b""
-        self._tail = b"\n\n"
+        # Before the first byte a line has ended, outside quotes.
+        self._feeds = BitStream(before=0b11)
+        self._returns, self._marks = BitStream(), BitStream()
+        self._white, self._quotes = BitStream(), BitStream()
+        self._outside = BitStream(before=0b11)
+        self._odd = False
+        self._last = b"\n\n"
         self.hazard: str | None = None
 
-    def add(self, buffer: bytearray, chunk: Bytes) -> None:
-        import numpy as np
-
+    def add(self, buffer: bytearray, chunk: Any) -> None:
         size = len(chunk)
-        window = np.concatenate((np.frombuffer(self._tail, np.uint8), chunk))
-        feeds = window == _LF
-        outside = self._outside(chunk)
-        self._look(buffer, window, feeds, outside)
-        if self.hazard:
+        if buffer.find(b"\0", 0, size) >= 0:
+            self.hazard = "NUL characters"
             return
-        ends = _pack(feeds[2:])
-        delimiters = _pack(chunk == self._delimiter)
-        if outside is not None:
-            inner = ends & ~outside
-            self._multiline = self._multiline or bool(inner.any())
-            ends &= outside
-            delimiters &= outside
-        ended = _ones(ends)
-        self._without_end = 0 if ended else self._without_end + size
-        if self._without_end > LONG_RECORD:
-            self.hazard = "a record of many megabytes"
+        self._feeds.take(pack(chunk == _LF), size)
+        self._marks.take(pack(chunk == self._delimiter), size)
+        self._white.take(self._pack_blanks(buffer, chunk), size)
+        if not self._take_returns(buffer, chunk):
+            self.hazard = "line ends of several kinds"
             return
-        self._ends += ended
-        self._delimiters += _ones(delimiters)
-        self._find_blank_lines(window, feeds, outside)
-        if self._valid:
-            self._validate(bytes(buffer[:size]))
-        self._tail = window[-2:].tobytes()
+        quoted = self._take_quotes(buffer, chunk)
+        if self._is_blank_line_there(buffer, size):
+            self.hazard = "lines of blanks"
+        elif quoted and self._are_blanks_beside_quotes():
+            self.hazard = "blanks beside quotes"
+        elif quoted and self._are_quotes_inside_fields():
+            self.hazard = "quotes inside of fields"
+        if not self.hazard:
+            self._count(size, quoted=quoted)
+        if self._valid and not self.hazard:
+            self._validate(buffer, size)
+        self._last = (self._last + bytes(buffer[max(size - 2, 0) : size]))[-2:]
         self._read += size
 
     def result(self) -> ByteCount:
         read_any = self._read > self._start
-        unfinished = read_any and self._tail[-1] != _LF
-        quote, last, before = self._quote, self._tail[-1], self._tail[-2]
+        before, last = self._last
+        unfinished = read_any and last != _LF
         if self._odd and not self.hazard:
             self.hazard = "an odd number of quotes"
-        elif not self.hazard and last in self._blanks and before == quote:
+        elif not self.hazard and last in self._blanks and before == self._quote:
             self.hazard = "blanks beside quotes"
         elif not self.hazard and self._crlf and last == _CR:
             self.hazard = "line ends of several kinds"
@@ -175,100 +182,90 @@ class _Counter:
             hazard=self.hazard,
         )
 
-    def _look(self, buffer: bytearray, window: Bytes, feeds: Bits, outside: Any) -> None:
-        size = len(window) - 2
-        if buffer.find(b"\0", 0, size) >= 0:
-            self.hazard = "NUL characters"
-        elif self._returns_differ(buffer, window, feeds):
-            self.hazard = "line ends of several kinds"
-        elif self._is_blank_line_there(buffer, window, feeds, outside):
-            self.hazard = "lines of blanks"
-        elif outside is not None and self._are_blanks_beside_quotes(window, outside):
-            self.hazard = "blanks beside quotes"
-        elif outside is not None and self._are_quotes_inside_fields(window, outside):
-            self.hazard = "quotes inside of fields"
+    def _pack_blanks(self, buffer: bytearray, chunk: Any) -> Bits:
+        found = chunk == self._blanks[0]
+        for byte in self._blanks[1:]:
+            if buffer.find(byte, 0, len(chunk)) >= 0:
+                found |= chunk == byte
+        return pack(found)
 
-    def _are_quotes_inside_fields(self, window: Bytes, outside: Any) -> bool:
+    def _take_returns(self, buffer: bytearray, chunk: Any) -> bool:
+        """Whether a carriage return and a line feed always stand together, or never."""
+        size = len(chunk)
+        if not self._crlf:
+            return buffer.find(b"\r", 0, size) < 0
+        self._returns.take(pack(chunk == _CR), size)
+        # Every pair is looked at with its second byte in this chunk.
+        return not (self._returns.before(1) ^ self._feeds.bits).any()
+
+    def _take_quotes(self, buffer: bytearray, chunk: Any) -> bool:
+        """Find what is outside quotes; False where all of it is, and no quote was near."""
+        size = len(chunk)
+        there = self._quote is not None and buffer.find(self._quote, 0, size) >= 0
+        if not there and not self._odd and not self._quotes.carried:
+            self._outside.fill(size)
+            return False
+        quotes = pack(chunk == self._quote)
+        self._quotes.take(quotes, size)
+        inside, self._odd = spread_parity(quotes, odd=self._odd)
+        self._outside.take(~inside, size)
+        return True
+
+    def _is_blank_line_there(self, buffer: bytearray, size: int) -> bool:
+        if not (self._feeds.before(1) & self._white.bits).any():
+            return False
+        # At the edges of a chunk the answer may be a wrong yes, which costs time only.
+        return any(
+            is_set(self._outside.bits, match.start())
+            for match in self._blank_line.finditer(buffer, 0, size)
+        )
+
+    def _are_blanks_beside_quotes(self) -> bool:
+        """Whether blanks outside quotes stand between a quote and the border of a field."""
+        white, quotes, outside = self._white, self._quotes, self._outside
+        edges = [self._feeds, self._marks, white, *([self._returns] if self._crlf else [])]
+        now, then = edges[0].bits, edges[0].before(2)
+        for edge in edges[1:]:
+            now, then = now | edge.bits, then | edge.before(2)
+        near = (quotes.bits & then) | (quotes.before(2) & now)
+        return bool((near & white.before(1) & outside.before(1)).any())
+
+    def _are_quotes_inside_fields(self) -> bool:
         """Whether a quote opens elsewhere than at the border of a field or after a quote.
 
         Such a quote is text and opens nothing: what is outside could not be told any more.
         """
-        if self._quote is None:
-            return False
-        borders = self._any_of(window[1:-1], self._delimiter, _LF, self._quote)
-        strange = (window[2:] == self._quote) & ~borders
-        return bool(strange.any()) and bool((_pack(strange) & ~outside).any())
+        borders = self._marks.before(1) | self._feeds.before(1) | self._quotes.before(1)
+        return bool((self._quotes.bits & ~borders & ~self._outside.bits).any())
 
-    def _returns_differ(self, buffer: bytearray, window: Bytes, feeds: Bits) -> bool:
-        """Whether a carriage return and a line feed do not always stand together, or never."""
-        if not self._crlf:
-            return buffer.find(b"\r", 0, len(window) - 2) >= 0
-        returns = window == _CR
-        # Every pair is looked at with its second byte in this chunk.
-        return bool((returns[1:-1] != feeds[2:]).any())
-
-    def _is_blank_line_there(
-        self, buffer: bytearray, window: Bytes, feeds: Bits, outside: Any
-    ) -> bool:
-        if not (feeds[1:-1] & self._any_of(window[2:], *self._blanks)).any():
-            return False
-        # At the edges of a chunk the answer may be a wrong yes, which costs time only.
-        return any(
-            outside is None or _bit(outside, match.start())
-            for match in self._blank_line.finditer(buffer, 0, len(window) - 2)
-        )
-
-    def _are_blanks_beside_quotes(self, window: Bytes, outside: Any) -> bool:
-        """Whether blanks outside quotes stand between a quote and the border of a field."""
-        quotes = window == self._quote
-        blanks = self._any_of(window, *self._blanks)
-        near = blanks[1:-1] & (quotes[2:] | quotes[:-2])
-        if not near.any():
-            return False
-        at = near.nonzero()[0]
-        edges = [_LF, _CR, self._delimiter, *self._blanks]
-        opens = quotes[at + 2] & self._any_of(window[at], *edges)
-        closes = quotes[at] & self._any_of(window[at + 2], *edges)
-        # The blank is byte `at - 1` of the chunk; where that is the chunk before, yes is safe.
-        free = (at == 0) | (_bits(outside, (at - 1).clip(0)) != 0)
-        return bool(((opens | closes) & free).any())
-
-    def _outside(self, chunk: Bytes) -> Any:
-        """Bits that are set outside quotes, packed; None when there is no quote to mind."""
-        import numpy as np
-
-        if self._quote is None:
-            return None
-        quotes = chunk == self._quote
-        if not self._odd and not quotes.any():
-            return None
-        words = _pack(quotes)
-        inside, parity = _tables()
-        carry: Any = np.empty(len(words) + 1, np.uint16)
-        carry[0] = 0xFFFF if self._odd else 0
-        np.bitwise_xor.accumulate(parity[words], out=carry[1:])
-        if self._odd:
-            carry[1:] ^= 0xFFFF
-        self._odd = bool(carry[-1])
-        return ~(inside[words] ^ carry[:-1])
-
-    def _find_blank_lines(self, window: Bytes, feeds: Bits, outside: Any) -> None:
-        """Lines with nothing but their end; in CRLF files it is two bytes."""
-        end = window[2:] == _CR if self._crlf else feeds[2:]
-        blank = feeds[1:-1] & end
-        if not blank.any():
+    def _count(self, size: int, *, quoted: bool) -> None:
+        ends, delimiters = self._feeds.bits, self._marks.bits
+        if quoted:
+            self._multiline = self._multiline or bool((ends & ~self._outside.bits).any())
+            ends = ends & self._outside.bits
+            delimiters = delimiters & self._outside.bits
+        ended = ones(ends)
+        # No record inside of one chunk is that long.
+        longest = self._without_end + (first_one(ends) if ended else size)
+        if longest > LONG_RECORD:
+            self.hazard = "a record of many megabytes"
             return
-        bits = _pack(blank)
-        if outside is not None:
-            bits &= outside
-        found = _ones(bits)
+        self._without_end = size - 1 - last_one(ends) if ended else longest
+        self._ends += ended
+        self._delimiters += ones(delimiters)
+        # A line with nothing but its end; in CRLF files it is two bytes.
+        blank = self._feeds.before(1) & (self._returns if self._crlf else self._feeds).bits
+        if quoted:
+            blank = blank & self._outside.bits
+        found = ones(blank)
         if found and self._first_blank is None:
-            self._first_blank = self._read + int(blank.argmax())
+            self._first_blank = self._read + first_one(blank)
         self._blank_lines += found
 
-    def _validate(self, chunk: bytes) -> None:
+    def _validate(self, buffer: bytearray, size: int) -> None:
         import pyarrow as pa
 
+        chunk = bytes(memoryview(buffer)[:size])
         if not self._cut and chunk.isascii():
             return
         data = self._cut + chunk
@@ -289,13 +286,6 @@ class _Counter:
         except pa.ArrowInvalid:
             self._valid = False
 
-    @staticmethod
-    def _any_of(values: Bytes, *wanted: int) -> Any:
-        found = values == wanted[0]
-        for byte in wanted[1:]:
-            found = found | (values == byte)
-        return found
-
 
 def _skip(stream: BinaryIO, count: int) -> None:
     if stream.seekable():
@@ -315,46 +305,3 @@ def _fill(stream: BinaryIO, buffer: bytearray) -> int:
             break
         filled += got
     return filled
-
-
-def _pack(bits: Bits) -> Any:
-    """Bits in words of 16, the first in the lowest place."""
-    import numpy as np
-
-    packed = np.packbits(bits, bitorder="little")
-    if len(packed) % 2:
-        packed = np.append(packed, np.uint8(0))
-    return packed.view("<u2")
-
-
-def _bit(words: Any, at: int) -> bool:
-    return bool(words[at >> 4] >> (at & 15) & 1)
-
-
-def _bits(words: Any, at: Any) -> Any:
-    return words[at >> 4] >> (at & 15).astype("uint16") & 1
-
-
-def _ones(words: Any) -> int:
-    return int(_populations()[words].sum(dtype="int64"))
-
-
-@cache
-def _populations() -> Any:
-    import numpy as np
-
-    words: Any = np.arange(65536, dtype=np.uint16)
-    return sum(((words >> bit) & 1) for bit in range(16)).astype(np.uint8)
-
-
-@cache
-def _tables() -> tuple[Any, Any]:
-    """Of every word of quote bits: which places are inside quotes after it, and the parity."""
-    import numpy as np
-
-    words: Any = np.arange(65536, dtype=np.uint16)
-    inside = words.copy()
-    for shift in (1, 2, 4, 8):
-        inside ^= inside << shift
-    parity = np.where(inside >> 15, 0xFFFF, 0).astype(np.uint16)
-    return inside, parity

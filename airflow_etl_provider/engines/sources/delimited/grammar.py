@@ -62,8 +62,9 @@ class RecordParser:
             and not self._skip_blanks
             and not dialect.bare_quotes
         )
+        # The csv module takes a carriage return for the end of a line.
         self._hazards = tuple(
-            {quote * 2, *(one + quote for one in blanks)}
+            {"\r", quote * 2, *(one + quote for one in blanks)}
             | {quote + value + quote for value in self._nulls}
         )
         self._mixed = separator == ""
