@@ -83,8 +83,8 @@ def test_an_error_names_file_line_column_key_what_was_found_and_what_is_allowed(
     with pytest.raises(SpecificationError) as error:
         read_pipeline(path)
     assert str(error.value) == (
-        f"{path}, line 6, column 9, target.mode: found 'marge'; allowed: append, replace, replace_partition, merge. "
-        "Did you mean 'merge'?"
+        f"{path}, line 6, column 9, target.mode: found 'marge'; allowed: append, replace, "
+        "replace_partition, merge. Did you mean 'merge'?"
     )
 
 

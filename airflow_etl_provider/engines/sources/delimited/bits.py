@@ -107,7 +107,7 @@ def spread_parity(bits: Bits, *, odd: bool) -> tuple[Bits, bool]:
     for shift in (1, 2, 4, 8, 16, 32):
         spread ^= spread << np.uint64(shift)
     ends = (spread >> np.uint64(63)).astype(np.uint8)
-    carry = np.empty(len(ends) + 1, np.uint8)
+    carry: Any = np.empty(len(ends) + 1, np.uint8)
     carry[0] = odd
     np.bitwise_xor.accumulate(ends, out=carry[1:])
     carry[1:] ^= np.uint8(odd)
