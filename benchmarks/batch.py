@@ -1,6 +1,6 @@
 r"""Load a CSV into a logged PostgreSQL table: the batch engine against the roads people take today.
 
-    python benchmarks/batch.py [--rows 5000000] [--runs 5] [--bad 0.01] [--key] [--peers psql,etl]
+    python benchmarks/batch.py [--rows 5000000] [--runs 5] [--key] [--peers psql,etl]
 
 Every contender loads the same file into an empty table; runs are interleaved, figures are medians,
 and ratios are taken pair by pair against the first one. CPU is client and server together. The
@@ -21,59 +21,10 @@ from typing import TYPE_CHECKING
 from cluster import Cluster
 from data import write_csv
 from measure import Sample, ServerCpu, interleave, measure, medians
+from orders import RULES, TABLE, etl_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PIPELINE = """
-pipeline: bench_orders
-source: {{ location: {csv}, format: csv }}
-target: {{ connection: warehouse, table: public.orders, mode: append }}
-mapping: orders.mapping.yaml
-max_rejected: none
-quarantine: {quarantine}
-rules:{rules}
-"""
-
-RULES = """
-  - { column: order_id, not_null: true }
-  - { column: quantity, between: [1, 1000] }
-  - { column: amount, between: [0, 1000000] }
-  - { column: status, in_set: [new, paid, packed, shipped, returned] }
-  - { column: country, length: [2, 2] }
-  - { rows: "tax <= amount + 1000" }
-"""
-
-CONTRACT = """
-contract: bench_orders
-status: approved
-target:
-  fields: { order_id: int64, customer_id: int64, ordered_at: timestamp, shipped_on: date,
-            status: string, country: string, amount: "decimal(12,2)", tax: "decimal(12,2)",
-            quantity: int64, email: string, comment: string, is_gift: bool }
-columns:
-  order_id: { from: order_id, convert: cast }
-  customer_id: { from: customer_id, convert: cast }
-  ordered_at: { from: ordered_at, convert: cast }
-  shipped_on: { from: shipped_on, convert: { parse_date: { formats: ["%d.%m.%Y"] } } }
-  status: { from: status }
-  country: { from: country }
-  amount: { from: amount, convert: cast }
-  tax: { from: tax, convert: cast }
-  quantity: { from: quantity, convert: cast }
-  email: { from: email }
-  comment: { from: comment }
-  is_gift: { from: is_gift, convert: cast }
-"""
-
-TABLE = """
-DROP TABLE IF EXISTS public.orders;
-DROP TABLE IF EXISTS public._etl_loads;
-CREATE TABLE public.orders (order_id bigint {key}, customer_id bigint, ordered_at timestamp,
-  shipped_on date, status text, country text, amount numeric(12,2), tax numeric(12,2),
-  quantity bigint, email text, comment text, is_gift boolean);
-CHECKPOINT;
-"""
 
 PANDAS = """
 import csv, io, sys
@@ -114,14 +65,13 @@ def main() -> None:
     arguments = _arguments()
     folder = Path(arguments.folder or tempfile.gettempdir()) / "etl-bench"
     folder.mkdir(parents=True, exist_ok=True)
-    csv = write_csv(
-        folder / f"orders-{arguments.rows}-{arguments.bad}.csv",
-        rows=arguments.rows,
-        bad_share=arguments.bad,
-    )
+    csv = write_csv(folder / f"orders-{arguments.rows}-0.0.csv", rows=arguments.rows)
+    bad = folder / f"orders-{arguments.rows}-{arguments.bad}.csv"
+    if "etl_bad_rows" in arguments.peers:
+        write_csv(bad, rows=arguments.rows, bad_share=arguments.bad)
     print(f"{csv.name}: {csv.stat().st_size / 1e6:.0f} MB, {arguments.rows} rows")
     with Cluster() as cluster:
-        bench = _Bench(cluster, csv, folder, key=arguments.key, python=arguments.peer_python)
+        bench = _Bench(cluster, csv, bad, folder, key=arguments.key, python=arguments.peer_python)
         contenders: dict[str, Callable[[], Sample]] = {}
         for name in arguments.peers.split(","):
             reason = bench.missing(name)
@@ -139,33 +89,31 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--bad", type=float, default=0.0, help="share of rows that can't be loaded")
+    parser.add_argument(
+        "--bad", type=float, default=0.01, help="share of bad rows in etl_bad_rows (default 0.01)"
+    )
     parser.add_argument("--key", action="store_true", help="the table has a primary key")
-    parser.add_argument("--peers", default="psql,etl,etl_without_rules,pandas,dlt")
+    parser.add_argument("--peers", default="psql,etl,etl_without_rules,etl_bad_rows,pandas,dlt")
     parser.add_argument(
         "--peer-python",
         default=sys.executable,
         help="the Python that pandas and dlt are installed for",
     )
     parser.add_argument("--folder", help="where the data goes; the temporary folder when absent")
-    arguments = parser.parse_args()
-    if arguments.bad:
-        # The bare roads stop at the first bad row.
-        arguments.peers = ",".join(p for p in arguments.peers.split(",") if p.startswith("etl"))
-    return arguments
+    return parser.parse_args()
 
 
 class _Bench:
     def __init__(
-        self, cluster: Cluster, csv: Path, folder: Path, *, key: bool, python: str
+        self, cluster: Cluster, csv: Path, bad: Path, folder: Path, *, key: bool, python: str
     ) -> None:
         self.cluster = cluster
         self.csv = csv
+        self.bad = bad
         self.folder = folder
         self.python = python
         self.key = "PRIMARY KEY" if key else ""
         self.server = ServerCpu(cluster.postmaster)
-        (folder / "orders.mapping.yaml").write_text(CONTRACT)
 
     def missing(self, name: str) -> str | None:
         if name not in ("pandas", "dlt"):
@@ -191,6 +139,10 @@ class _Bench:
     def etl_without_rules(self) -> Sample:
         return self._etl(" []")
 
+    def etl_bad_rows(self) -> Sample:
+        """The six rules over the same rows, some of which are bad: a hundredth, unless told."""
+        return self._etl(RULES, csv=self.bad)
+
     def pandas(self) -> Sample:
         return self._run([self.python, "-c", PANDAS, str(self.csv), self.cluster.dsn])
 
@@ -198,13 +150,8 @@ class _Bench:
         self._sql("DROP SCHEMA IF EXISTS dlt_bench CASCADE")
         return self._run([self.python, "-c", DLT, str(self.csv), self.cluster.dsn])
 
-    def _etl(self, rules: str) -> Sample:
-        path = self.folder / "orders.yaml"
-        path.write_text(
-            PIPELINE.format(csv=self.csv, rules=rules, quarantine=self.folder / "quarantine")
-        )
-        command = Path(sys.executable).with_name("airflow-etl")
-        return self._run([str(command), "run", str(path), "--json"])
+    def _etl(self, rules: str, *, csv: Path | None = None) -> Sample:
+        return self._run(etl_command(self.folder, csv=csv or self.csv, rules=rules))
 
     def _run(self, command: list[str]) -> Sample:
         self._sql(TABLE.format(key=self.key))

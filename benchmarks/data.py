@@ -36,8 +36,13 @@ _STATES = ("new", "paid", "packed", "shipped", "returned")
 _COUNTRIES = ("DE", "FR", "PL", "JP", "US", "SE", "BR")
 
 
-def write_csv(path: Path, *, rows: int, bad_share: float = 0.0, seed: int = 7) -> Path:
-    """Write `rows` records; with `bad_share` about that many of them can't be loaded."""
+def write_csv(
+    path: Path, *, rows: int, bad_share: float = 0.0, first: int = 0, seed: int = 7
+) -> Path:
+    """Write `rows` records; with `bad_share` about that many of them can't be loaded.
+
+    :param first: how many keys are left out before the first one.
+    """
     if path.exists():
         return path
     chance = random.Random(seed)
@@ -48,7 +53,7 @@ def write_csv(path: Path, *, rows: int, bad_share: float = 0.0, seed: int = 7) -
         for start in range(0, rows, 10_000):
             lines = [
                 _line(chance, n, comments, bad_share)
-                for n in range(start, min(start + 10_000, rows))
+                for n in range(first + start, first + min(start + 10_000, rows))
             ]
             file.write("".join(lines))
     partial.rename(path)
