@@ -58,6 +58,8 @@ class ServerCpu:
 
 def measure(command: Sequence[str], *, server: ServerCpu | None, env: dict[str, str]) -> Sample:
     """Run once; a command that fails ends the benchmark with its output."""
+    # As an installed program runs: with bytecode, which it may write where it is missing.
+    env = {key: value for key, value in env.items() if key != "PYTHONDONTWRITEBYTECODE"}
     before = server.read() if server else 0.0
     started = time.monotonic()
     process = subprocess.Popen(

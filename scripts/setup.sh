@@ -42,7 +42,9 @@ if [ ! -x .venv/bin/uv ]; then
 fi
 install() {
   # uv knows neither the mirrors nor the certificates that pip was told of: where it fails, pip may not.
-  [ -x .venv/bin/uv ] && .venv/bin/uv pip install --quiet --python .venv/bin/python "$@" && return
+  # With bytecode: where Python may not write it (containers), every start would compile all again.
+  [ -x .venv/bin/uv ] \
+    && .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python "$@" && return
   say "Installing with pip, which takes longer ..."
   .venv/bin/python -m pip install --quiet "$@"
 }
