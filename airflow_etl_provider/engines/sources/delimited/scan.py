@@ -243,8 +243,23 @@ class CarefulScan(_FileScan):
 def write_record(values: list[str | None], dialect: ResolvedDialect) -> bytes:
     """One record in a file's own dialect, without its line end."""
     null = dialect.null_values[0] if dialect.null_values else ""
+    if (plain := _plain_record(values, dialect, null)) is not None:
+        return plain.encode(dialect.encoding, errors="replace")
     written = [null if value is None else _write_field(str(value), dialect) for value in values]
     return dialect.delimiter.join(written).encode(dialect.encoding, errors="replace")
+
+
+def _plain_record(values: list[str | None], dialect: ResolvedDialect, null: str) -> str | None:
+    """The record where no value needs a closer look, as nearly none does; else None."""
+    nulls = dialect.null_values
+    if any(value in nulls for value in values if value is not None):
+        return None
+    delimiter = dialect.delimiter
+    record = delimiter.join([null if value is None else str(value) for value in values])
+    marks = {dialect.quote, "\n", "\r", "\t", f"{delimiter} ", f" {delimiter}"} - {"", delimiter}
+    if record.count(delimiter) != len(values) - 1 or any(mark in record for mark in marks):
+        return None
+    return record if record == record.strip(" ") else None
 
 
 def without_end(raw: bytes, dialect: ResolvedDialect) -> bytes:
