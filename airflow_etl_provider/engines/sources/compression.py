@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from airflow_etl_provider.exceptions import (
@@ -23,6 +24,8 @@ from airflow_etl_provider.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from airflow_etl_provider.engines.sources.remote import RemoteFile
 
 __all__ = ["Compression", "StoredFile", "compression_of", "zip_members"]
 
@@ -47,12 +50,14 @@ class StoredFile:
     """One stream of bytes on disk, and how to unpack it.
 
     :param name: as shown to people: `archive.zip!member` for a member.
+    :param remote: where it comes from; `path` is then that of its copy, which may not be there yet.
     """
 
     name: str
     path: Path
     compression: Compression = "none"
     member: str | None = None
+    remote: RemoteFile | None = None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -62,18 +67,18 @@ class StoredFile:
         :raises SourceError: it can't be read.
         """
         try:
-            if self.compression == "gzip":
-                with gzip.open(self.path, "rb") as stream:
-                    yield cast("BinaryIO", stream)
-            elif self.compression == "zip":
-                with (
-                    zipfile.ZipFile(self.path) as archive,
-                    self._open_member(archive) as stream,
-                ):
-                    yield stream
-            else:
-                with self.path.open("rb") as stream:
-                    yield stream
+            with self.stored() as packed:
+                if self.compression == "gzip":
+                    with gzip.open(packed, "rb") as stream:
+                        yield cast("BinaryIO", stream)
+                elif self.compression == "zip":
+                    with (
+                        zipfile.ZipFile(packed) as archive,
+                        self._open_member(archive) as stream,
+                    ):
+                        yield stream
+                else:
+                    yield packed
         except _UNREADABLE as error:
             raise SourceFormatError(
                 f"{self.name} can't be unpacked as {self.compression}: {error}.",
@@ -83,6 +88,10 @@ class StoredFile:
             raise SourceNotFoundError(f"{self.name} is gone: {self.path}.") from error
         except OSError as error:
             raise SourceError(f"{self.name} can't be read: {error.strerror or error}.") from error
+
+    def stored(self) -> BinaryIO:
+        """The bytes as they are stored; they can be sought."""
+        return self.path.open("rb") if self.remote is None else self.remote.open()
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The unpacked bytes, piece by piece."""
@@ -111,13 +120,15 @@ class StoredFile:
             ) from error
 
 
-def compression_of(path: Path) -> Compression:
+def compression_of(file: StoredFile) -> Compression:
     """Tell by the first bytes, whatever the name says.
+
+    :param file: as it is stored.
 
     :raises NotSupportedYetError: it is compressed in a way that is planned but not built.
     :raises SourceFormatError: it is named as an archive, and is neither that nor text.
     """
-    with StoredFile(str(path), path).open() as stream:
+    with file.open() as stream:
         start_of_file = stream.read(4096)
     magic = start_of_file[:6]
     if magic.startswith(b"\x1f\x8b"):
@@ -131,25 +142,27 @@ def compression_of(path: Path) -> Compression:
     ):
         if magic.startswith(start):
             raise NotSupportedYetError(
-                f"{path} is compressed with {kind}, which is not supported yet.",
+                f"{file.name} is compressed with {kind}, which is not supported yet.",
                 hint="Use gzip or zip.",
             )
-    if path.suffix.lower() in (".gz", ".gzip", ".zip") and _BINARY.search(start_of_file):
+    suffix = PurePath(file.name).suffix
+    if suffix.lower() in (".gz", ".gzip", ".zip") and _BINARY.search(start_of_file):
         # Text under such a name is common: HTTP clients unpack and keep the name.
         raise SourceFormatError(
-            f"{path} is named {path.suffix}, but holds neither an archive nor text.",
+            f"{file.name} is named {suffix}, but holds neither an archive nor text.",
             hint="The file is damaged; fetch it again.",
         )
     return "none"
 
 
-def zip_members(path: Path, *, name: str) -> list[zipfile.ZipInfo]:
+def zip_members(file: StoredFile) -> list[zipfile.ZipInfo]:
     """The files inside an archive, sorted by name; folders and hidden files are left out.
 
     :raises SourceFormatError: it is no readable archive, or has nothing to read.
     """
+    name = file.name
     try:
-        with zipfile.ZipFile(path) as archive:
+        with file.open() as stream, zipfile.ZipFile(stream) as archive:
             infos = archive.infolist()
     except zipfile.BadZipFile as error:
         raise SourceFormatError(f"{name} is no readable zip archive: {error}.") from error

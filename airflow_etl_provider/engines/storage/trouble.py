@@ -32,6 +32,8 @@ _CODES: dict[str, tuple[TroubleKind, str]] = {
     "404": ("missing", "there is no such bucket or object"),
     "PreconditionFailed": ("changed", "another writer was there meanwhile"),
     "ConditionalRequestConflict": ("changed", "another writer was there meanwhile"),
+    "InvalidRange": ("changed", "it is shorter than it was"),
+    "416": ("changed", "it is shorter than it was"),
     "412": ("changed", "another writer was there meanwhile"),
     "InternalError": ("unavailable", "the store answers with an internal error"),
     "ServiceUnavailable": ("unavailable", "the store is not available"),

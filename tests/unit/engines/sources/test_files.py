@@ -123,10 +123,19 @@ def test_an_absolute_location_and_a_connection_contradict_each_other(tmp_path: P
 
 
 def test_other_places_are_not_supported_yet(tmp_path: Path) -> None:
-    with pytest.raises(NotSupportedYetError, match="s3://"):
-        open_(tmp_path, "s3://bucket/a.csv")
-    with pytest.raises(NotSupportedYetError, match="'aws'"):
+    with pytest.raises(NotSupportedYetError, match="gs://"):
+        open_(tmp_path, "gs://bucket/a.csv")
+    with pytest.raises(NotSupportedYetError, match="'sftp'"):
+        open_(tmp_path, "a.csv", Connection("lake", "sftp"))
+
+
+def test_an_object_needs_a_bucket_and_a_connection_that_can_reach_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="names no bucket"):
         open_(tmp_path, "a.csv", Connection("lake", "aws"))
+    with pytest.raises(SpecificationError, match="names no bucket"):
+        open_(tmp_path, "s3://b*/a.csv")
+    with pytest.raises(SpecificationError, match="of type 'fs'"):
+        open_(tmp_path, "s3://bucket/a.csv", Connection("lake", "fs"))
 
 
 def test_an_archive_is_each_of_its_files(tmp_path: Path) -> None:
