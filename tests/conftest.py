@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,15 +202,7 @@ class S3Server:
 
     def client(self) -> Any:
         """boto3's own client: another pair of eyes than the code under test."""
-        import boto3
-
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.key,
-            aws_secret_access_key=self.secret,
-            region_name="us-east-1",
-        )
+        return _s3_client(self.endpoint, self.key, self.secret)
 
     def put(self, key: str, data: bytes) -> str:
         """Write an object; returns its URL."""
@@ -220,6 +213,20 @@ class S3Server:
         pages = self.client().get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for page in found for item in page.get("Contents", [])]
+
+
+@cache
+def _s3_client(endpoint: str, key: str, secret: str) -> Any:
+    """Shared by all tests, since making one takes longer than most of them."""
+    import boto3
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        region_name="us-east-1",
+    )
 
 
 @pytest.fixture(scope="session")
