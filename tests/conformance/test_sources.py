@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import zipfile
 from dataclasses import dataclass
@@ -65,6 +67,12 @@ class Kind:
         data = b"".join(lines)
         if self.suffix == ".csv.gz":
             path.write_bytes(gzip.compress(data))
+        elif self.suffix == ".csv.bz2":
+            path.write_bytes(bz2.compress(data))
+        elif self.suffix == ".csv.xz":
+            path.write_bytes(lzma.compress(data))
+        elif self.suffix == ".csv.zst":
+            path.write_bytes(pa.compress(data, codec="zstd", asbytes=True))
         elif self.suffix == ".zip":
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("inner.csv", data)
@@ -77,6 +85,9 @@ KINDS = {
     "csv, fast road": Kind(".csv"),
     "csv, careful road": Kind(".csv", careful=True),
     "gzip": Kind(".csv.gz"),
+    "zstd": Kind(".csv.zst"),
+    "bzip2": Kind(".csv.bz2"),
+    "xz": Kind(".csv.xz"),
     "zip": Kind(".zip"),
     "json lines": Kind(".jsonl"),
     "parquet": Kind(".parquet", rejects=False),
@@ -156,7 +167,7 @@ def test_the_view_has_the_fields_rows_and_order_of_the_file(
     scan = source.scan(input_, careful=kind.careful)
     assert source.schema.names == NAMES
     assert fetch(scan, connection) == ROWS
-    if kind.suffix in {".csv", ".csv.gz"}:
+    if kind.suffix in {".csv", ".csv.gz", ".csv.zst"}:
         assert scan.careful == kind.careful
     described = connection.sql(f"SELECT * FROM {scan.relation(connection)}").columns
     assert tuple(described) == NAMES
@@ -297,7 +308,12 @@ def test_a_file_cut_off_or_of_another_kind_is_told_apart(
 
     def read() -> None:
         source = opened(path.name)
-        fetch(source.scan(source.inputs[0]), connection)
+        scan = source.scan(source.inputs[0])
+        try:
+            fetch(scan, connection)
+        except duckdb.Error:
+            assert scan.failure is not None
+            raise scan.failure from None
 
     with pytest.raises(SourceFormatError):
         read()

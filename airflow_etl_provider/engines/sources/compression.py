@@ -1,18 +1,20 @@
-"""Stored files as streams of bytes: plain, gzip, or a member of a zip archive.
+"""Stored files as streams of bytes: plain, packed, or a member of a zip archive.
 
 Everything is streamed, so an archive that unpacks to more than the memory does no harm.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import re
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -22,14 +24,14 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow_etl_provider.engines.sources.remote import RemoteFile
 
-__all__ = ["Compression", "StoredFile", "compression_of", "zip_members"]
+__all__ = ["PACKED_SUFFIXES", "Compression", "StoredFile", "compression_of", "zip_members"]
 
-Compression = Literal["none", "gzip", "zip"]
+Compression = Literal["none", "gzip", "zstd", "bzip2", "xz", "zip"]
 
 CHUNK = 2**20
 
@@ -38,7 +40,24 @@ _UNREADABLE = (
     zlib.error,
     zipfile.BadZipFile,
     gzip.BadGzipFile,
+    lzma.LZMAError,
 )
+
+_MAGIC: tuple[tuple[bytes, Compression], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x50\x2a\x4d\x18", "zstd"),  # a frame to skip, with which pzstd begins
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+)
+
+_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+"""What begins a block of bzip2, and ends a file of none: text may begin with BZh, too."""
+
+PACKED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
+"""What a packed file's name has behind that of its content."""
 
 
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1b]")
@@ -67,26 +86,15 @@ class StoredFile:
         :raises SourceError: it can't be read.
         """
         try:
-            with self.stored() as packed:
-                if self.compression == "gzip":
-                    with gzip.open(packed, "rb") as stream:
-                        yield cast("BinaryIO", stream)
-                elif self.compression == "zip":
-                    with (
-                        zipfile.ZipFile(packed) as archive,
-                        self._open_member(archive) as stream,
-                    ):
-                        yield stream
-                else:
-                    yield packed
+            with ExitStack() as stack:
+                yield self._unpacked(stack)
         except _UNREADABLE as error:
-            raise SourceFormatError(
-                f"{self.name} can't be unpacked as {self.compression}: {error}.",
-                hint="The file is damaged or was cut off; fetch it again.",
-            ) from error
+            raise self._damaged(error) from error
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{self.name} is gone: {self.path}.") from error
         except OSError as error:
+            if error.errno is None and self.compression in ("bzip2", "zstd"):
+                raise self._damaged(error) from error
             raise SourceError(f"{self.name} can't be read: {error.strerror or error}.") from error
 
     def stored(self) -> BinaryIO:
@@ -104,6 +112,30 @@ class StoredFile:
         with self.open() as stream:
             data = _read_fully(stream, size + 1)
         return data[:size], len(data) <= size
+
+    def _damaged(self, error: Exception) -> SourceFormatError:
+        return SourceFormatError(
+            f"{self.name} can't be unpacked as {self.compression}: {error}.",
+            hint="The file is damaged or was cut off; fetch it again.",
+        )
+
+    def _unpacked(self, stack: ExitStack) -> BinaryIO:
+        packed = stack.enter_context(self.stored())
+        if self.compression == "none":
+            return packed
+        if self.compression == "zip":
+            archive = stack.enter_context(zipfile.ZipFile(packed))
+            return stack.enter_context(self._open_member(archive))
+        if self.compression == "zstd":
+            from airflow_etl_provider.engines.sources.zstd import open_zstd
+
+            return stack.enter_context(open_zstd(packed))
+        openers: dict[str, Callable[[BinaryIO], Any]] = {
+            "gzip": gzip.open,
+            "bzip2": bz2.open,
+            "xz": lzma.open,
+        }
+        return cast("BinaryIO", stack.enter_context(openers[self.compression](packed)))
 
     def _open_member(self, archive: zipfile.ZipFile) -> BinaryIO:
         try:
@@ -125,28 +157,15 @@ def compression_of(file: StoredFile) -> Compression:
 
     :param file: as it is stored.
 
-    :raises NotSupportedYetError: it is compressed in a way that is planned but not built.
     :raises SourceFormatError: it is named as an archive, and is neither that nor text.
     """
     with file.open() as stream:
         start_of_file = stream.read(4096)
-    magic = start_of_file[:6]
-    if magic.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
-    for start, kind in (
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"BZh", "bzip2"),
-        (b"\xfd7zXZ\x00", "xz"),
-    ):
-        if magic.startswith(start):
-            raise NotSupportedYetError(
-                f"{file.name} is compressed with {kind}, which is not supported yet.",
-                hint="Use gzip or zip.",
-            )
+    for magic, kind in _MAGIC:
+        if start_of_file.startswith(magic) and (kind != "bzip2" or start_of_file[4:10] in _BLOCKS):
+            return kind
     suffix = PurePath(file.name).suffix
-    if suffix.lower() in (".gz", ".gzip", ".zip") and _BINARY.search(start_of_file):
+    if suffix.lower() in (*PACKED_SUFFIXES, ".zip") and _BINARY.search(start_of_file):
         # Text under such a name is common: HTTP clients unpack and keep the name.
         raise SourceFormatError(
             f"{file.name} is named {suffix}, but holds neither an archive nor text.",

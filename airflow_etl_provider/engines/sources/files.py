@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_etl_provider.contracts.load import InputIdentity
 from airflow_etl_provider.engines.sources.compression import (
+    PACKED_SUFFIXES,
     StoredFile,
     compression_of,
     zip_members,
@@ -146,8 +147,10 @@ def is_unchanged(input: FileInput) -> bool:
 
 def _format_of(input: FileInput) -> FileFormat:
     """Tell by the name, else by the content."""
-    name = input.stored.member or input.stored.name
-    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    name = Path(input.stored.member or input.stored.name)
+    if name.suffix.lower() in PACKED_SUFFIXES:
+        name = name.with_suffix("")
+    suffix = name.suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if suffix == ".json":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from airflow_etl_provider.contracts.connection import Connection
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources import Source
 
 CSV = b"id,name\n1,Ada\n2,Bob\n"
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
 
 
 def open_(folder: Path, location: str, connection: Connection | None = None, **spec: Any) -> Source:
@@ -146,15 +156,15 @@ def test_an_archive_is_each_of_its_files(tmp_path: Path) -> None:
     assert names(open_(tmp_path, "all.zip")) == ["all.zip!b.csv", "all.zip!sub/a.csv"]
 
 
-def test_compression_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
-    (tmp_path / "plain.csv").write_bytes(gzip.compress(CSV))
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+def test_compression_is_told_by_content_and_not_by_name(tmp_path: Path, pack: Any) -> None:
+    (tmp_path / "plain.csv").write_bytes(pack(CSV))
     assert open_(tmp_path, "plain.csv").schema.names == ("id", "name")
 
 
-def test_a_compression_to_come_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd rest")
-    with pytest.raises(NotSupportedYetError, match="zstd"):
-        open_(tmp_path, "a.csv.zst")
+def test_text_that_begins_like_an_archive_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"BZhour,name\n1,Ada\n")
+    assert open_(tmp_path, "a.csv").schema.names == ("BZhour", "name")
 
 
 @pytest.mark.parametrize(
