@@ -12,6 +12,7 @@ __all__ = [
     "BudgetExceededError",
     "CancelledError",
     "ConnectionNotFoundError",
+    "CredentialsError",
     "EtlError",
     "FencedError",
     "LoadConflictError",
@@ -67,6 +68,12 @@ class ConnectionNotFoundError(SpecificationError):
     """A connection is named that does not exist here."""
 
     code = "connection_not_found"
+
+
+class CredentialsError(EtlError):
+    """A connection gives no credentials: its role, profile or token service refuses or fails."""
+
+    code = "no_credentials"
 
 
 class SourceError(EtlError):

@@ -9,13 +9,18 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
+
+from airflow_etl_provider.contracts.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,3 +163,114 @@ def postgres_server(postgres_cluster: PostgresCluster) -> Iterator[str]:
             cursor.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
     finally:
         admin.close()
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A bucket of its own on a running server, and how to reach it."""
+
+    endpoint: str
+    bucket: str
+    key: str = "AKIATESTKEY"
+    secret: str = "secret/with+signs"
+
+    def url(self, key: str = "") -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def connection(self, name: str = "lake", **extra: Any) -> Connection:
+        """A connection of the core's; few attempts, so that what must fail does so soon."""
+        given = {
+            "endpoint_url": self.endpoint,
+            "region_name": "us-east-1",
+            "config_kwargs": {"retries": {"total_max_attempts": 2}},
+            **extra,
+        }
+        return Connection(name, "aws", login=self.key, password=self.secret, extra=given)
+
+    def connections(self, name: str) -> Connection:
+        """Any name is this server's."""
+        return self.connection(name)
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to reach it without a connection."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+        }
+
+    def client(self) -> Any:
+        """boto3's own client: another pair of eyes than the code under test."""
+        return _s3_client(self.endpoint, self.key, self.secret)
+
+    def put(self, key: str, data: bytes) -> str:
+        """Write an object; returns its URL."""
+        self.client().put_object(Bucket=self.bucket, Key=key, Body=data)
+        return self.url(key)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for page in found for item in page.get("Contents", [])]
+
+
+@cache
+def _s3_client(endpoint: str, key: str, secret: str) -> Any:
+    """Shared by all tests, since making one takes longer than most of them."""
+    import boto3
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of moto's S3 in a process of its own; skips where it can't be started."""
+    missing = [name for name in ("moto", "flask", "flask_cors") if not _has_package(name)]
+    if missing:
+        pytest.skip(f"no S3 server: {', '.join(missing)} not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = f"import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen([sys.executable, "-c", program], stdout=log, stderr=log)
+        try:
+            _wait_until_open(port, server)
+            yield f"http://127.0.0.1:{port}"
+        except OSError as error:
+            log.seek(0)
+            said = log.read()[-300:].decode(errors="replace").strip()
+            pytest.skip(f"no S3 server: {error} {said}")
+        finally:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def s3_server(s3_endpoint: str) -> S3Server:
+    """A fresh, empty bucket on a real S3 interface."""
+    server = S3Server(s3_endpoint, bucket=f"bucket-{next(_numbers)}")
+    server.client().create_bucket(Bucket=server.bucket)
+    return server
+
+
+def _has_package(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _wait_until_open(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if server.poll() is not None:
+            raise OSError(f"moto ended with {server.returncode}.")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise OSError("moto did not open its port.")

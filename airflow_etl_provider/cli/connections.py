@@ -26,7 +26,7 @@ def find_connection(name: str) -> Connection:
     """
     variable = f"AIRFLOW_CONN_{name.upper()}"
     if text := os.environ.get(variable):
-        return read_connection(name, text, variable=variable)
+        return _resolved(read_connection(name, text, variable=variable))
     if _airflow_is_configured(os.environ):
         found = _ask_airflow(name)
         if found is not None:
@@ -36,6 +36,28 @@ def find_connection(name: str) -> Connection:
         hint=f"Set {variable} to a URI (postgres://user:password@host/database, "
         "duckdb:////data/file.db) or to JSON, or add it to the Airflow whose AIRFLOW_HOME is set.",
     )
+
+
+def _resolved(connection: Connection) -> Connection:
+    """Ask the amazon provider for the credentials of a role; plain keys and profiles need none."""
+    if connection.kind != "aws" or not connection.extra.get("role_arn"):
+        return connection
+    with redirect_stdout(sys.stderr):
+        try:
+            from airflow.models.connection import Connection as AirflowConnection
+        except ModuleNotFoundError:
+            return connection
+        from airflow_etl_provider.hooks.connections import resolve_connection
+
+        return resolve_connection(
+            AirflowConnection(
+                conn_id=connection.name,
+                conn_type="aws",
+                login=connection.login,
+                password=connection.password,
+                extra=json.dumps(connection.extra),
+            )
+        )
 
 
 def read_connection(name: str, text: str, *, variable: str) -> Connection:
@@ -139,9 +161,9 @@ def _ask_airflow(name: str) -> Connection | None:
             from airflow.sdk.exceptions import AirflowNotFoundException
         except ModuleNotFoundError:
             return None
-        from airflow_etl_provider.hooks.connections import to_core_connection
+        from airflow_etl_provider.hooks.connections import resolve_connection
 
         try:
-            return to_core_connection(AirflowConnection.get_connection_from_secrets(name))
+            return resolve_connection(AirflowConnection.get_connection_from_secrets(name))
         except AirflowNotFoundException:
             return None

@@ -15,6 +15,8 @@ class Connection:
 
     :param kind: Airflow's connection type: `postgres`, `duckdb`, `file`, `aws`, ...
     :param schema: the database, as Airflow calls it.
+    :param renew: gives the connection anew, where its credentials run out (those of an AWS role
+        do); cheap while they still hold.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Connection:
     password: str | None = field(default=None, repr=False)
     schema: str | None = None
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    renew: Callable[[], Connection] | None = field(default=None, repr=False, compare=False)
 
 
 Connections = Callable[[str], Connection]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.by_name import contract_by_name
@@ -65,9 +66,15 @@ def prepare(
     :raises SpecificationError: the pipeline can't work with this source and this target.
     """
     written = resolve_mapping(pipeline, base)
+    # Looking one up may log in to a service.
+    connections = cache(connections)
     with _system_errors(SourceError, SourceError, "read"):
         source = open_source(
-            pipeline.source, connections=connections, base=base, all_text=options.all_text
+            pipeline.source,
+            connections=connections,
+            base=base,
+            all_text=options.all_text,
+            scratch=options.scratch,
         )
     stack.callback(source.close)
     with _system_errors(TargetPermissionError, TargetError, "written"):

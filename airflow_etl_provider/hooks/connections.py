@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.pipeline import Pipeline
 
-__all__ = ["find_airflow_connection", "refuse_secrets", "to_core_connection"]
+__all__ = [
+    "find_airflow_connection",
+    "refuse_secrets",
+    "resolve_connection",
+    "to_core_connection",
+]
 
 SECRET_WORDS = frozenset(
     {"password", "passwd", "pwd", "secret", "token", "access_token", "api_key", "apikey", "sig"}
@@ -40,7 +45,19 @@ def find_airflow_connection(name: str) -> Connection:
             hint="Add it under Admin > Connections, in a secrets backend, or as the environment "
             f"variable AIRFLOW_CONN_{name.upper()}.",
         ) from error
-    return to_core_connection(found)
+    return resolve_connection(found)
+
+
+def resolve_connection(connection: AirflowConnection) -> Connection:
+    """Copy what the core needs; credentials that a provider has to fetch are fetched.
+
+    :raises CredentialsError: the provider gets none.
+    """
+    if (connection.conn_type or "").lower() == "aws":
+        from airflow_etl_provider.hooks.aws import resolve_aws_connection
+
+        return resolve_aws_connection(connection)
+    return to_core_connection(connection)
 
 
 def to_core_connection(connection: AirflowConnection) -> Connection:

@@ -12,21 +12,28 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.pipeline import SourceSpec
+    from airflow_etl_provider.engines.sources.files import FileInput
 
 __all__ = ["Account", "Scan", "Source", "open_source"]
 
 
 def open_source(
-    spec: SourceSpec, *, connections: Connections, base: Path | None, all_text: bool = False
+    spec: SourceSpec,
+    *,
+    connections: Connections,
+    base: Path | None,
+    all_text: bool = False,
+    scratch: Path | None = None,
 ) -> Source:
     """Find and understand what a specification names; nothing but samples is read yet.
 
     :param base: folder that relative locations start from.
     :param all_text: every column is text, also where the values or the file suggest a type.
+    :param scratch: where copies of remote files go; the system's temporary folder when absent.
     :raises SourceNotFoundError: nothing is there.
     :raises SourceFormatError: it is not what its format says, or its files differ.
     """
-    from airflow_etl_provider.engines.sources.files import find_files, same_format
+    from airflow_etl_provider.engines.sources.files import find_files, is_remote_source
 
     for key in ("table", "query", "topic"):
         if getattr(spec, key) is not None:
@@ -38,7 +45,24 @@ def open_source(
             "The format json is not supported yet.",
             hint="Write `format: jsonl` where every line is an object.",
         )
-    files = find_files(spec, connections=connections, base=base)
+    if not is_remote_source(spec, connections=connections):
+        files = find_files(spec, connections=connections, base=base)
+        return _open_files(spec, files, all_text=all_text)
+    from airflow_etl_provider.engines.sources.depot import Depot
+    from airflow_etl_provider.engines.sources.fetched import FetchedSource
+
+    depot = Depot(scratch=scratch)
+    try:
+        files = find_files(spec, connections=connections, base=base, depot=depot)
+        return FetchedSource(_open_files(spec, files, all_text=all_text), files, depot=depot)
+    except BaseException:
+        depot.close()
+        raise
+
+
+def _open_files(spec: SourceSpec, files: tuple[FileInput, ...], *, all_text: bool) -> Source:
+    from airflow_etl_provider.engines.sources.files import same_format
+
     kind = spec.format or same_format(files)
     name = f"{spec.connection}/{spec.location}" if spec.connection else str(spec.location)
     if kind == "jsonl":

@@ -1,17 +1,20 @@
-"""Stored files as streams of bytes: plain, gzip, or a member of a zip archive.
+"""Stored files as streams of bytes: plain, packed, or a member of a zip archive.
 
 Everything is streamed, so an archive that unpacks to more than the memory does no harm.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import re
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -21,12 +24,14 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Compression", "StoredFile", "compression_of", "zip_members"]
+    from airflow_etl_provider.engines.sources.remote import RemoteFile
 
-Compression = Literal["none", "gzip", "zip"]
+__all__ = ["PACKED_SUFFIXES", "Compression", "StoredFile", "compression_of", "zip_members"]
+
+Compression = Literal["none", "gzip", "zstd", "bzip2", "xz", "zip"]
 
 CHUNK = 2**20
 
@@ -35,7 +40,24 @@ _UNREADABLE = (
     zlib.error,
     zipfile.BadZipFile,
     gzip.BadGzipFile,
+    lzma.LZMAError,
 )
+
+_MAGIC: tuple[tuple[bytes, Compression], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x50\x2a\x4d\x18", "zstd"),  # a frame to skip, with which pzstd begins
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+)
+
+_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+"""What begins a block of bzip2, and ends a file of none: text may begin with BZh, too."""
+
+PACKED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
+"""What a packed file's name has behind that of its content."""
 
 
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1b]")
@@ -47,12 +69,14 @@ class StoredFile:
     """One stream of bytes on disk, and how to unpack it.
 
     :param name: as shown to people: `archive.zip!member` for a member.
+    :param remote: where it comes from; `path` is then that of its copy, which may not be there yet.
     """
 
     name: str
     path: Path
     compression: Compression = "none"
     member: str | None = None
+    remote: RemoteFile | None = None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -62,27 +86,20 @@ class StoredFile:
         :raises SourceError: it can't be read.
         """
         try:
-            if self.compression == "gzip":
-                with gzip.open(self.path, "rb") as stream:
-                    yield cast("BinaryIO", stream)
-            elif self.compression == "zip":
-                with (
-                    zipfile.ZipFile(self.path) as archive,
-                    self._open_member(archive) as stream,
-                ):
-                    yield stream
-            else:
-                with self.path.open("rb") as stream:
-                    yield stream
+            with ExitStack() as stack:
+                yield self._unpacked(stack)
         except _UNREADABLE as error:
-            raise SourceFormatError(
-                f"{self.name} can't be unpacked as {self.compression}: {error}.",
-                hint="The file is damaged or was cut off; fetch it again.",
-            ) from error
+            raise self._damaged(error) from error
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{self.name} is gone: {self.path}.") from error
         except OSError as error:
+            if error.errno is None and self.compression in ("bzip2", "zstd"):
+                raise self._damaged(error) from error
             raise SourceError(f"{self.name} can't be read: {error.strerror or error}.") from error
+
+    def stored(self) -> BinaryIO:
+        """The bytes as they are stored; they can be sought."""
+        return self.path.open("rb") if self.remote is None else self.remote.open()
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The unpacked bytes, piece by piece."""
@@ -95,6 +112,30 @@ class StoredFile:
         with self.open() as stream:
             data = _read_fully(stream, size + 1)
         return data[:size], len(data) <= size
+
+    def _damaged(self, error: Exception) -> SourceFormatError:
+        return SourceFormatError(
+            f"{self.name} can't be unpacked as {self.compression}: {error}.",
+            hint="The file is damaged or was cut off; fetch it again.",
+        )
+
+    def _unpacked(self, stack: ExitStack) -> BinaryIO:
+        packed = stack.enter_context(self.stored())
+        if self.compression == "none":
+            return packed
+        if self.compression == "zip":
+            archive = stack.enter_context(zipfile.ZipFile(packed))
+            return stack.enter_context(self._open_member(archive))
+        if self.compression == "zstd":
+            from airflow_etl_provider.engines.sources.zstd import open_zstd
+
+            return stack.enter_context(open_zstd(packed))
+        openers: dict[str, Callable[[BinaryIO], Any]] = {
+            "gzip": gzip.open,
+            "bzip2": bz2.open,
+            "xz": lzma.open,
+        }
+        return cast("BinaryIO", stack.enter_context(openers[self.compression](packed)))
 
     def _open_member(self, archive: zipfile.ZipFile) -> BinaryIO:
         try:
@@ -111,45 +152,36 @@ class StoredFile:
             ) from error
 
 
-def compression_of(path: Path) -> Compression:
+def compression_of(file: StoredFile) -> Compression:
     """Tell by the first bytes, whatever the name says.
 
-    :raises NotSupportedYetError: it is compressed in a way that is planned but not built.
+    :param file: as it is stored.
+
     :raises SourceFormatError: it is named as an archive, and is neither that nor text.
     """
-    with StoredFile(str(path), path).open() as stream:
+    with file.open() as stream:
         start_of_file = stream.read(4096)
-    magic = start_of_file[:6]
-    if magic.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
-    for start, kind in (
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"BZh", "bzip2"),
-        (b"\xfd7zXZ\x00", "xz"),
-    ):
-        if magic.startswith(start):
-            raise NotSupportedYetError(
-                f"{path} is compressed with {kind}, which is not supported yet.",
-                hint="Use gzip or zip.",
-            )
-    if path.suffix.lower() in (".gz", ".gzip", ".zip") and _BINARY.search(start_of_file):
+    for magic, kind in _MAGIC:
+        if start_of_file.startswith(magic) and (kind != "bzip2" or start_of_file[4:10] in _BLOCKS):
+            return kind
+    suffix = PurePath(file.name).suffix
+    if suffix.lower() in (*PACKED_SUFFIXES, ".zip") and _BINARY.search(start_of_file):
         # Text under such a name is common: HTTP clients unpack and keep the name.
         raise SourceFormatError(
-            f"{path} is named {path.suffix}, but holds neither an archive nor text.",
+            f"{file.name} is named {suffix}, but holds neither an archive nor text.",
             hint="The file is damaged; fetch it again.",
         )
     return "none"
 
 
-def zip_members(path: Path, *, name: str) -> list[zipfile.ZipInfo]:
+def zip_members(file: StoredFile) -> list[zipfile.ZipInfo]:
     """The files inside an archive, sorted by name; folders and hidden files are left out.
 
     :raises SourceFormatError: it is no readable archive, or has nothing to read.
     """
+    name = file.name
     try:
-        with zipfile.ZipFile(path) as archive:
+        with file.open() as stream, zipfile.ZipFile(stream) as archive:
             infos = archive.infolist()
     except zipfile.BadZipFile as error:
         raise SourceFormatError(f"{name} is no readable zip archive: {error}.") from error

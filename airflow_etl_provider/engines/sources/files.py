@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from airflow_etl_provider.contracts.load import InputIdentity
 from airflow_etl_provider.engines.sources.compression import (
+    PACKED_SUFFIXES,
     StoredFile,
     compression_of,
     zip_members,
 )
+from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
     SourceError,
@@ -23,10 +25,18 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.connection import Connection, Connections
     from airflow_etl_provider.contracts.pipeline import SourceSpec
+    from airflow_etl_provider.engines.sources.depot import Depot
 
-__all__ = ["FileFormat", "FileInput", "find_files", "is_unchanged", "same_format"]
+__all__ = [
+    "FileFormat",
+    "FileInput",
+    "find_files",
+    "is_remote_source",
+    "is_unchanged",
+    "same_format",
+]
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -57,16 +67,19 @@ class FileInput:
 
 
 def find_files(
-    spec: SourceSpec, *, connections: Connections, base: Path | None
+    spec: SourceSpec, *, connections: Connections, base: Path | None, depot: Depot | None = None
 ) -> tuple[FileInput, ...]:
     """All files of a source, sorted by name; an archive counts as each of its files.
 
     :param base: folder that relative locations start from, where no connection gives one.
+    :param depot: where copies of remote files go; needed where `remote_location` gives one.
     :raises SourceNotFoundError: nothing is there, with what was looked for and where.
     """
     location = spec.location
     if not location:
         raise SpecificationError("The source has no location.", hint="Write a path, glob or URL.")
+    if depot is not None:
+        return _find_remote(spec, location, connections=connections, depot=depot)
     root = _root(spec, connections=connections, base=base)
     inside = spec.connection is not None
     pattern = _as_path(location, rooted=inside)
@@ -80,11 +93,51 @@ def find_files(
             else f"No file matches {location!r}.",
             hint="Check the location, and that this machine sees the folder.",
         )
-    return tuple(made for name, path in found for made in _inputs(name, path))
+    return tuple(made for name, path in found for made in _local_inputs(name, path))
+
+
+def is_remote_source(spec: SourceSpec, *, connections: Connections) -> bool:
+    """Whether the files are in an object store, so that `find_files` needs a depot."""
+    location = spec.location or ""
+    if "://" not in location and spec.connection is not None:
+        return connections(spec.connection).kind == "aws"
+    return is_remote(location)
+
+
+def _find_remote(
+    spec: SourceSpec, location: str, *, connections: Connections, depot: Depot
+) -> tuple[FileInput, ...]:
+    from airflow_etl_provider.engines.sources.remote import find_remote_files
+
+    connection = connections(spec.connection) if spec.connection is not None else None
+    if "://" not in location and connection is not None:
+        location = _in_bucket(location, connection)
+    made: list[FileInput] = []
+    for remote in find_remote_files(location, connection=connection, depot=depot):
+        item = remote.object
+        stored = StoredFile(item.url, remote.path, remote=remote)
+        modified = int(item.modified.timestamp() * 1e9)
+        made += _inputs(stored, size=item.size, version=item.version, modified=modified)
+    return tuple(made)
+
+
+def _in_bucket(location: str, connection: Connection) -> str:
+    """A location without a scheme is one in the bucket that the connection names, if it does."""
+    service = connection.extra.get("service_config") or {}
+    bucket = (service.get("s3") or {}).get("bucket_name")
+    if not bucket:
+        raise SpecificationError(
+            f"The location {location!r} names no bucket, nor does connection {connection.name!r}.",
+            hint="Write s3://bucket/folder/*.csv.",
+        )
+    return f"s3://{bucket}/{location.lstrip('/')}"
 
 
 def is_unchanged(input: FileInput) -> bool:
     """Whether the file on disk is still the one that the run began with."""
+    if input.stored.remote is not None:
+        # Whatever was read of it was asked for by its etag.
+        return True
     try:
         stat = input.stored.path.stat()
     except FileNotFoundError:
@@ -94,8 +147,10 @@ def is_unchanged(input: FileInput) -> bool:
 
 def _format_of(input: FileInput) -> FileFormat:
     """Tell by the name, else by the content."""
-    name = input.stored.member or input.stored.path.name
-    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    name = Path(input.stored.member or input.stored.name)
+    if name.suffix.lower() in PACKED_SUFFIXES:
+        name = name.with_suffix("")
+    suffix = name.suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if suffix == ".json":
@@ -135,7 +190,7 @@ def _as_path(location: str, *, rooted: bool) -> str:
         if url.scheme != "file":
             raise NotSupportedYetError(
                 f"Locations of type {url.scheme}:// are not supported yet.",
-                hint="Use a local path or a file:// URL.",
+                hint="Use a local path, a file:// or an s3:// URL.",
             )
         if url.netloc not in ("", "localhost"):
             raise SpecificationError(
@@ -182,23 +237,32 @@ def _keep_inside(found: list[tuple[str, Path]], *, root: Path, location: str) ->
         )
 
 
-def _inputs(name: str, path: Path) -> list[FileInput]:
+def _local_inputs(name: str, path: Path) -> list[FileInput]:
     try:
         stat = path.stat()
     except OSError as error:
         raise SourceError(f"{name} can't be read: {error.strerror}.") from error
-    version = str(stat.st_mtime_ns)
-    compression = compression_of(path)
+    return _inputs(
+        StoredFile(name, path),
+        size=stat.st_size,
+        version=str(stat.st_mtime_ns),
+        modified=stat.st_mtime_ns,
+    )
+
+
+def _inputs(stored: StoredFile, *, size: int, version: str, modified: int) -> list[FileInput]:
+    """The inputs that one stored file is: itself, or each file of an archive."""
+    compression = compression_of(stored)
     if compression != "zip":
-        identity = InputIdentity(name, stat.st_size, version)
-        stored = StoredFile(name, path, compression)
-        return [FileInput(identity, stored, stat.st_size, stat.st_mtime_ns)]
+        identity = InputIdentity(stored.name, size, version)
+        unpacked = replace(stored, compression=compression)
+        return [FileInput(identity, unpacked, size, modified)]
     made = []
-    for info in zip_members(path, name=name):
-        shown = f"{name}!{info.filename}"
+    for info in zip_members(stored):
+        shown = f"{stored.name}!{info.filename}"
         identity = InputIdentity(shown, info.file_size, f"{version}-{info.CRC:08x}")
-        stored = StoredFile(shown, path, "zip", info.filename)
-        made.append(FileInput(identity, stored, stat.st_size, stat.st_mtime_ns))
+        member = replace(stored, name=shown, compression="zip", member=info.filename)
+        made.append(FileInput(identity, member, size, modified))
     return made
 
 

@@ -90,7 +90,7 @@ class ParquetSource:
                 hint="Unpack it; Parquet is compressed inside.",
             )
         try:
-            with pq.ParquetFile(file.stored.path) as parquet:
+            with file.stored.stored() as stream, pq.ParquetFile(stream) as parquet:
                 self._rows[file.identity] = parquet.metadata.num_rows
                 schema = parquet.schema_arrow
         except (pa.ArrowInvalid, OSError) as error:

@@ -98,7 +98,7 @@ class FastScan(_FileScan):
                     str(self._file.stored.path),
                     self._dialect,
                     fields=self._fields,
-                    gzipped=self._file.stored.compression == "gzip",
+                    compression=self._file.stored.compression,
                     read_all=not self._count.valid,
                 )
             )

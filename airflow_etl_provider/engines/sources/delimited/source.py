@@ -104,7 +104,7 @@ class DelimitedSource:
             return f"the encoding {dialect.encoding}"
         if len(dialect.quote.encode()) > 1 or dialect.delimiter in (" ", "\n", "\r"):
             return "an unusual quote or delimiter"
-        if stored.compression == "zip" or glob.has_magic(str(stored.path)):
+        if stored.compression not in ("none", "gzip", "zstd") or glob.has_magic(str(stored.path)):
             return "a place that DuckDB can't read"
         if entry.body is None:
             return "a preamble or header that is not plain"

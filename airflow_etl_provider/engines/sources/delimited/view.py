@@ -23,17 +23,18 @@ def csv_view(
     dialect: ResolvedDialect,
     *,
     fields: tuple[str, ...],
-    gzipped: bool,
+    compression: str,
     read_all: bool,
 ) -> str:
     """Write the statement that creates the view.
 
+    :param compression: none, gzip or zstd, the three that DuckDB unpacks itself.
     :param fields: the columns of the view, which may stand in another order in the file.
     :param read_all: the file has invalid bytes, which DuckDB notices only in columns that it reads,
         so that it must read all of them for every query to see the same rows.
     """
     places = {column: f"c{at}" for at, column in enumerate(dialect.columns)}
-    read = _read_csv(name, path, dialect, gzipped=gzipped)
+    read = _read_csv(name, path, dialect, compression=compression)
     query = exp.select(
         *(exp.alias_(exp.column(places[field]), field, quoted=True) for field in fields)
     ).from_(read)
@@ -81,7 +82,9 @@ def drop_view(connection: DuckDBPyConnection, name: str) -> None:
         return
 
 
-def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) -> exp.Expression:
+def _read_csv(
+    name: str, path: str, dialect: ResolvedDialect, *, compression: str
+) -> exp.Expression:
     import duckdb
 
     text = exp.Literal.string
@@ -107,7 +110,7 @@ def _read_csv(name: str, path: str, dialect: ResolvedDialect, *, gzipped: bool) 
         "null_padding": exp.false(),
         "strict_mode": exp.true(),
         "encoding": text("utf-8"),
-        "compression": text("gzip" if gzipped else "none"),
+        "compression": text(compression),
         "max_line_size": exp.Literal.number(MAX_LINE),
         "store_rejects": exp.true(),
         "rejects_table": text(_rejects(name)),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from airflow_etl_provider.contracts.connection import Connection
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources import Source
 
 CSV = b"id,name\n1,Ada\n2,Bob\n"
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
 
 
 def open_(folder: Path, location: str, connection: Connection | None = None, **spec: Any) -> Source:
@@ -123,10 +133,19 @@ def test_an_absolute_location_and_a_connection_contradict_each_other(tmp_path: P
 
 
 def test_other_places_are_not_supported_yet(tmp_path: Path) -> None:
-    with pytest.raises(NotSupportedYetError, match="s3://"):
-        open_(tmp_path, "s3://bucket/a.csv")
-    with pytest.raises(NotSupportedYetError, match="'aws'"):
+    with pytest.raises(NotSupportedYetError, match="gs://"):
+        open_(tmp_path, "gs://bucket/a.csv")
+    with pytest.raises(NotSupportedYetError, match="'sftp'"):
+        open_(tmp_path, "a.csv", Connection("lake", "sftp"))
+
+
+def test_an_object_needs_a_bucket_and_a_connection_that_can_reach_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="names no bucket"):
         open_(tmp_path, "a.csv", Connection("lake", "aws"))
+    with pytest.raises(SpecificationError, match="names no bucket"):
+        open_(tmp_path, "s3://b*/a.csv")
+    with pytest.raises(SpecificationError, match="of type 'fs'"):
+        open_(tmp_path, "s3://bucket/a.csv", Connection("lake", "fs"))
 
 
 def test_an_archive_is_each_of_its_files(tmp_path: Path) -> None:
@@ -137,15 +156,15 @@ def test_an_archive_is_each_of_its_files(tmp_path: Path) -> None:
     assert names(open_(tmp_path, "all.zip")) == ["all.zip!b.csv", "all.zip!sub/a.csv"]
 
 
-def test_compression_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
-    (tmp_path / "plain.csv").write_bytes(gzip.compress(CSV))
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+def test_compression_is_told_by_content_and_not_by_name(tmp_path: Path, pack: Any) -> None:
+    (tmp_path / "plain.csv").write_bytes(pack(CSV))
     assert open_(tmp_path, "plain.csv").schema.names == ("id", "name")
 
 
-def test_a_compression_to_come_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd rest")
-    with pytest.raises(NotSupportedYetError, match="zstd"):
-        open_(tmp_path, "a.csv.zst")
+def test_text_that_begins_like_an_archive_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"BZhour,name\n1,Ada\n")
+    assert open_(tmp_path, "a.csv").schema.names == ("BZhour", "name")
 
 
 @pytest.mark.parametrize(
