@@ -56,6 +56,12 @@ REFUSALS = (
 )
 """Answers of a target that is there: it has published nothing, for certain."""
 
+_NOTHING_LOADED = {
+    "replace": "No row was loaded, and the target was replaced by that: it is empty now.",
+    "replace_partition": "No row was loaded, so no partition was replaced: all rows stay.",
+}
+"""What people are told of a load without rows, by mode."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -414,8 +420,8 @@ class _Run:
         self, attempt: Attempt, manifest: Manifest | None, published: Published
     ) -> RunReport:
         report = self._base_report(attempt)
-        if self.prepared.pipeline.target.mode == "replace" and not published.rows_loaded:
-            nothing = "No row was loaded, and the target was replaced by that: it is empty now."
+        nothing = _NOTHING_LOADED.get(self.prepared.pipeline.target.mode)
+        if nothing is not None and not published.rows_loaded:
             report = replace(report, notes=(*report.notes, nothing))
         self.beats.tell(attempt.tally, "done", force=True)
         return replace(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.schema import Schema
 
 __all__ = [
     "Verdict",
@@ -26,6 +27,8 @@ __all__ = [
     "entry_to_dict",
     "judge_reload",
     "require_load_columns",
+    "require_partition",
+    "supersedes",
 ]
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
@@ -41,8 +44,8 @@ def judge_reload(
     same window: replace and merge load anew; append would double rows, so it removes the earlier
     load if told to, and stops otherwise.
 
-    :param superseded: another load replaced the whole target since, so that the rows of `previous`
-        are gone. A new run then loads again; a retry of the run that published them does not, or
+    :param superseded: another load replaced rows since (`supersedes`), so that those of `previous`
+        may be gone. A new run then loads again; a retry of the run that published them does not, or
         it would put old rows over newer ones.
     :raises LoadConflictError: append, other input or contract, and `on_reload` is `stop`.
     """
@@ -65,6 +68,40 @@ def judge_reload(
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
         "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
     )
+
+
+def supersedes(later: str, earlier: str) -> bool:
+    """Whether a load of mode `later` may have taken away rows that an earlier one brought.
+
+    Which partitions a load replaced is not kept, so any may have been the earlier one's. Where
+    loading again would double what is still there, or undo changes, only a whole replace counts.
+    """
+    if later == "replace_partition":
+        return earlier in ("replace", "replace_partition")
+    return later == "replace"
+
+
+def require_partition(schema: Schema, write: WriteSpec) -> None:
+    """Check that a load says what its partitions are, by values that can be compared.
+
+    :raises SpecificationError: `partition_by` is missing, not loaded, or of a type without order.
+    """
+    if write.mode != "replace_partition":
+        return
+    if not write.partition_by:
+        raise SpecificationError(
+            "Mode replace_partition needs `partition_by`: the columns that name a partition."
+        )
+    for name in write.partition_by:
+        if name not in schema:
+            raise SpecificationError(
+                f"The load has no column {name!r}, which `partition_by` names.",
+                hint=f"It has: {', '.join(schema.names)}.",
+            )
+        if schema[name].type.kind in ("json", "array", "struct"):
+            raise SpecificationError(
+                f"Column {name!r} of `partition_by` is {schema[name].type}, and names no partition."
+            )
 
 
 def require_load_columns(load: Load, write: WriteSpec) -> None:

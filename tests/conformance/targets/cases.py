@@ -49,8 +49,8 @@ class Kind:
 
 
 KINDS = (
-    Kind("duckdb", ("append", "replace", "merge")),
-    Kind("postgres", ("append", "replace", "merge")),
+    Kind("duckdb", ("append", "replace", "replace_partition", "merge")),
+    Kind("postgres", ("append", "replace", "replace_partition", "merge")),
     Kind("parquet", ("replace",), fenced=False, reshaped=True),
     Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False),
 )
@@ -164,7 +164,11 @@ class Case:
 
     @property
     def spec(self) -> WriteSpec:
-        return WriteSpec(mode=self.mode, key=("id",) if self.mode == "merge" else ())
+        return WriteSpec(
+            mode=self.mode,
+            key=("id",) if self.mode == "merge" else (),
+            partition_by=("id",) if self.mode == "replace_partition" else (),
+        )
 
     def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:
         return self.place.open().begin(

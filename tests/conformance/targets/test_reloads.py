@@ -97,6 +97,36 @@ def test_a_late_retry_does_not_put_old_rows_over_newer_ones(case: Case) -> None:
     assert case.place.rows() == [("2", "b")]
 
 
+partitioned = pytest.mark.parametrize("case", parameters(mode="replace_partition"), indirect=True)
+
+
+@partitioned
+def test_a_partition_that_another_load_replaced_is_loaded_again_by_a_new_run(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")])
+    case.load(a_load("b" * 32), [(1, "b")])
+    assert case.load(a_load("a" * 32), [(1, "a"), (2, "a")]) is None
+    assert case.place.rows() == [("1", "b"), ("2", "a")]
+    case.load(a_load("a" * 32, run_id="a new run"), [(1, "a"), (2, "a")])
+    assert case.place.rows() == [("1", "a"), ("2", "a")]
+
+
+@partitioned
+def test_a_replace_whose_partition_was_replaced_is_loaded_again_by_a_new_run(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")], mode="replace")
+    case.load(a_load("b" * 32), [(1, "b")])
+    case.load(a_load("a" * 32, run_id="a new run"), [(1, "a")], mode="replace")
+    assert case.place.rows() == [("1", "a")]
+
+
+@partitioned
+def test_an_append_beside_a_replaced_partition_is_not_doubled(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")], mode="append")
+    case.load(a_load("b" * 32), [(1, "b")])
+    again = a_load("a" * 32, run_id="a new run")
+    assert case.load(again, [(1, "a"), (2, "a")], mode="append") is None
+    assert case.place.rows() == [("1", "b"), ("2", "a")]
+
+
 @every_mode
 def test_the_load_columns_say_which_load_a_row_came_with(case: Case) -> None:
     case.load(a_load("a" * 32), [(1, "one")], load_columns=True)

@@ -155,6 +155,8 @@ class DuckDbSession:
             raise EtlError(f"This attempt at {self._target.name} is over already.")
 
     def _publish_rows(self, connection: DuckDBPyConnection) -> Published:
+        from airflow_etl_provider.engines.targets.duckdb_file.statements import STAGED
+
         statements = self._prepare_table(connection)
         if self._write.mode == "replace":
             connection.execute(statements.clear())
@@ -163,7 +165,12 @@ class DuckDbSession:
         self._register(connection)
         if self._write.mode == "merge":
             return self._merge(connection, statements)
-        inserted = _number(connection, statements.insert())
+        if self._write.mode == "replace_partition":
+            connection.execute(statements.stage())
+            connection.execute(statements.clear_partitions(self._write.partition_by))
+            inserted = _number(connection, statements.insert(STAGED))
+        else:
+            inserted = _number(connection, statements.insert())
         if inserted != self._rows:
             raise TargetError(
                 f"{self._target.name} took {inserted} of {self._rows} rows. Nothing was published."

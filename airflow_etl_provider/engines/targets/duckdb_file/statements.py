@@ -20,7 +20,7 @@ INCOMING = "_etl_incoming"
 """The Arrow stream, registered on the connection."""
 
 STAGED = "_etl_staged"
-"""A temporary table: merge reads the rows more than once."""
+"""A temporary table: merge and replace_partition read the rows more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,17 @@ class Statements:
         condition = exp.EQ(this=_column("_etl_load_id"), expression=exp.Placeholder())
         return _sql(exp.delete(self._target()).where(condition))
 
-    def insert(self) -> str:
-        rows = exp.select(*[_column(name) for name in self.columns]).from_(_temporary(INCOMING))
+    def clear_partitions(self, partition_by: Sequence[str]) -> str:
+        """Remove the rows of the partitions that are staged; NULL is a value here."""
+        same = [
+            exp.NullSafeEQ(this=_column(name, "t"), expression=_column(name, "s"))
+            for name in partition_by
+        ]
+        staged = exp.select(exp.Literal.number(1)).from_(_staged("s")).where(exp.and_(*same))
+        return _sql(exp.Delete(this=self._target("t")).where(exp.Exists(this=staged)))
+
+    def insert(self, source: str = INCOMING) -> str:
+        rows = exp.select(*[_column(name) for name in self.columns]).from_(_temporary(source))
         return _sql(exp.insert(rows, self._target(), columns=[_name(n) for n in self.columns]))
 
     def stage(self) -> str:

@@ -15,7 +15,11 @@ from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
 from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
 from airflow_etl_provider.engines.targets.duckdb_file.store import opened, transaction
 from airflow_etl_provider.engines.targets.incoming import with_load_columns
-from airflow_etl_provider.engines.targets.ledger import judge_reload, require_load_columns
+from airflow_etl_provider.engines.targets.ledger import (
+    judge_reload,
+    require_load_columns,
+    require_partition,
+)
 from airflow_etl_provider.engines.targets.table_name import parse_table_name
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -118,11 +122,9 @@ class DuckDbTarget:
 def _check_mode(schema: Schema, write: WriteSpec) -> None:
     if not len(schema):
         raise SpecificationError("The load has no columns.")
-    if write.mode not in ("append", "replace", "merge"):
-        raise NotSupportedYetError(
-            f"Mode {write.mode!r} is not supported yet by a DuckDB file; append, replace and merge "
-            "are."
-        )
+    if write.mode not in ("append", "replace", "replace_partition", "merge"):
+        raise NotSupportedYetError(f"Mode {write.mode!r} is not supported yet by a DuckDB file.")
+    require_partition(schema, write)
     if write.mode == "merge" and not write.key:
         raise SpecificationError("Mode 'merge' needs a `key`.", hint="Write `key: [column]`.")
     used = [*write.key, *([write.latest_by] if write.latest_by else [])]

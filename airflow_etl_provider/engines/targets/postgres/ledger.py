@@ -91,7 +91,7 @@ class PostgresLedger:
         ]
 
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
-        """Whether another load replaced the whole table after this one was published."""
+        """Whether another load replaced rows of this one after it was published (`supersedes`)."""
         rows = client.query(
             self._sql(_SUPERSEDED), [self.place.key, load_id], doing="the ledger of"
         )
@@ -206,7 +206,9 @@ SELECT count(*) > 0
 FROM table_placeholder AS mine
 JOIN table_placeholder AS other ON other.target = mine.target
 WHERE mine.target = $1 AND mine.load_id = $2 AND other.load_id <> mine.load_id
-  AND other.status = 'published' AND other.mode = 'replace'
+  AND other.status = 'published'
+  AND (other.mode = 'replace'
+       OR other.mode = 'replace_partition' AND mine.mode IN ('replace', 'replace_partition'))
   AND other.published_at > mine.published_at
 """
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.targets.ledger import require_partition
 from airflow_etl_provider.engines.targets.postgres.catalog import LOAD_COLUMNS, Column
 from airflow_etl_provider.engines.targets.postgres.types import (
     STAGED_ENCODINGS,
@@ -85,7 +86,7 @@ def plan_write(
     _check_required(relation, columns + extra, where)
     if write.mode == "merge":
         _check_key(relation, write.key, where)
-    if write.mode == "replace" and relation.takes_others_along:
+    if write.mode in ("replace", "replace_partition") and relation.takes_others_along:
         raise TargetSchemaError(
             f"Replacing the rows of {where} would delete or empty rows of other tables, whose "
             "foreign keys say ON DELETE CASCADE or SET NULL.",
@@ -100,7 +101,7 @@ def plan_write(
 
 
 def _check_options(schema: Schema, write: WriteSpec, where: str) -> None:
-    if write.mode not in ("append", "replace", "merge"):
+    if write.mode not in ("append", "replace", "replace_partition", "merge"):
         raise NotSupportedYetError(f"Mode {write.mode} into {where} is not supported yet.")
     if not len(schema):
         raise SpecificationError(f"A load into {where} has no columns.")
@@ -108,6 +109,7 @@ def _check_options(schema: Schema, write: WriteSpec, where: str) -> None:
         raise SpecificationError(
             f"Mode merge into {where} needs `key`: the columns that identify a row."
         )
+    require_partition(schema, write)
     for name in (*write.key, *filter(None, [write.latest_by])):
         if name not in schema:
             raise SpecificationError(

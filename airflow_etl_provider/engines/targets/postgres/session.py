@@ -306,12 +306,27 @@ class PostgresSession:
             if write.mode == "replace" and not plan.creates:
                 # TRUNCATE would lock readers out, and show readers of an older snapshot no rows.
                 client.execute(statements.delete_rows(plan.place), doing="to replace the rows of")
+            if write.mode == "replace_partition" and not plan.creates:
+                self._delete_partitions(self._staging)
             published = self._publish_staging(self._staging)
         if plan.creates and write.mode == "merge":
             client.execute(
                 statements.add_primary_key(plan.place, write.key), doing="the primary key of"
             )
         return published
+
+    def _delete_partitions(self, staging: _Staging) -> None:
+        plan = self._plan
+        columns = [c for c in plan.columns if c.name in self._attempt.write.partition_by]
+        for nulls in (False, True):
+            if nulls and not any(column.nullable for column in columns):
+                continue
+            self._client.execute(
+                statements.delete_partitions(
+                    plan.place, columns, nulls=nulls, schema=staging.schema, name=staging.name
+                ),
+                doing="to replace partitions of",
+            )
 
     def _publish_staging(self, staging: _Staging) -> Published:
         client, plan, write = self._client, self._plan, self._attempt.write

@@ -19,6 +19,7 @@ __all__ = [
     "create_staging",
     "create_table",
     "delete_load",
+    "delete_partitions",
     "delete_rows",
     "drop_table",
     "insert_from_staging",
@@ -75,6 +76,34 @@ def drop_table(schema: str, name: str) -> str:
 def delete_rows(place: Place) -> str:
     """Delete all rows; readers go on reading them until the commit."""
     return exp.delete(_table(place.schema, place.table)).sql(_DIALECT)
+
+
+def delete_partitions(
+    place: Place, columns: Sequence[Column], *, nulls: bool, schema: str, name: str
+) -> str:
+    """Delete the rows of the partitions that were staged.
+
+    Partitions with a NULL in their name are a statement of their own: what finds them can't use a
+    hash or an index, which the others need.
+    """
+    values = [_value(c) for c in columns]
+    known = exp.and_(*[exp.Not(this=_is_null(v)) for v in values])
+    staged = (
+        exp.select(*[v.copy().as_(f"p{at}") for at, v in enumerate(values)])
+        .distinct()
+        .from_(_table(schema, name))
+        .where(exp.Not(this=exp.paren(known)) if nulls else known)
+    )
+    same = exp.NullSafeEQ if nulls else exp.EQ
+    matches = exp.and_(
+        *[
+            same(this=_column(c.name, table=_ALIAS), expression=_column(f"p{at}", table=_STAGED))
+            for at, c in enumerate(columns)
+        ]
+    )
+    held = _aliased(_table(place.schema, place.table), _ALIAS)
+    tree = exp.Delete(this=held, using=[staged.subquery(_STAGED)]).where(matches)
+    return tree.sql(_DIALECT)
 
 
 def delete_load(place: Place) -> str:
@@ -179,6 +208,10 @@ def _value(column: Column, *, table: str | None = None) -> exp.Expression:
     if column.encoding not in STAGED_ENCODINGS:
         return staged
     return exp.Cast(this=staged, to=_type(column.declared))
+
+
+def _is_null(value: exp.Expression) -> exp.Is:
+    return exp.Is(this=value.copy(), expression=exp.Null())
 
 
 def _create(table: exp.Table, definitions: list[exp.ColumnDef], kind: str) -> str:
