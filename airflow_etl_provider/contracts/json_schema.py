@@ -39,10 +39,15 @@ def pipeline_schema() -> Schema:
         {"anyOf": [_given("location"), _given("connection", "table")]},
         _if_then({"mode": {"const": "merge"}}, _given("key")),
         _if_then({"latest_by": _GIVEN}, _given("mode", mode={"const": "merge"})),
+        _if_then({"deletes": _GIVEN}, _given("mode", mode={"const": "merge"})),
         _if_then(
             {"on_reload": {"const": "replace_load"}},
             _given("load_columns", load_columns={"const": True}),
         ),
+    ]
+    parts["DeleteSpec"]["allOf"] = [
+        _if_then({"how": {"const": "soft"}}, _given("column")),
+        _if_then({"column": _GIVEN}, _given("how", how={"const": "soft"})),
     ]
     _describe_rule(parts["Rule"])
     rules = schema["properties"]["rules"]

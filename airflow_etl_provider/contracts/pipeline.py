@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_etl_provider.contracts.deletes import DeleteSpec
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.problem import NotYetError, did_you_mean, found
 from airflow_etl_provider.contracts.rules import Rule
@@ -32,7 +33,16 @@ from airflow_etl_provider.contracts.spec import (
     read_share,
 )
 
-__all__ = ["Dialect", "Incremental", "Mode", "Pipeline", "RejectBudget", "SourceSpec", "TargetSpec"]
+__all__ = [
+    "DeleteSpec",
+    "Dialect",
+    "Incremental",
+    "Mode",
+    "Pipeline",
+    "RejectBudget",
+    "SourceSpec",
+    "TargetSpec",
+]
 
 Mode = Literal["append", "replace", "merge", "replace_partition", "scd2", "snapshot"]
 
@@ -70,6 +80,9 @@ class TargetSpec(Spec):
         Text | None,
         Field(description="Merge: of two rows with one key the one with the larger value stays."),
     ] = None
+    deletes: Annotated[
+        DeleteSpec | None, Field(description="Merge: which records delete the row of their key.")
+    ] = None
     on_reload: Annotated[
         Literal["stop", "replace_load"],
         Words(("stop", "replace_load")),
@@ -100,6 +113,8 @@ class TargetSpec(Spec):
             )
         if self.latest_by is not None and self.mode != "merge":
             faults.add(("latest_by",), f"goes with `mode: merge`, and mode is {self.mode}")
+        if self.deletes is not None and self.mode != "merge":
+            faults.add(("deletes",), f"goes with `mode: merge`, and mode is {self.mode}")
         if self.on_reload == "replace_load" and not self.load_columns:
             faults.add(("on_reload",), "replace_load needs `load_columns: true`")
         faults.report()
@@ -307,4 +322,11 @@ class Pipeline(Spec):
                     f"found {found(name)}, which no column of contract {contract.contract!r} fills"
                     f"{did_you_mean(name, known)}",
                 )
+        deletes = self.target.deletes
+        if deletes is not None and deletes.column in known:
+            faults.add(
+                ("target", "deletes", "column"),
+                f"found {found(deletes.column)}, which contract {contract.contract!r} fills; it "
+                "must be a column of its own",
+            )
         faults.report()

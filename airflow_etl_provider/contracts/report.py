@@ -20,6 +20,7 @@ class InputReport:
     rows_quarantined: int
     rows_filtered: int
     rows_deduplicated: int = 0
+    rows_deleted: int = 0
     bytes_read: int = 0
 
 

@@ -45,6 +45,8 @@ class InputTally:
     quarantined: int = 0
     filtered: int = 0
     deduplicated: int = 0
+    deleted: int = 0
+    """Records that delete, whether or not the target has their key."""
     bytes_read: int = 0
 
     def check(self) -> None:
@@ -52,12 +54,13 @@ class InputTally:
 
         :raises AccountingError: the sums differ.
         """
-        accounted = self.good + self.quarantined + self.filtered + self.deduplicated
+        accounted = self.good + self.quarantined + self.filtered + self.deduplicated + self.deleted
         if self.records != accounted:
             raise AccountingError(
                 f"{self.input} holds {self.records} records, but {accounted} were accounted "
                 f"for ({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
-                f"{self.deduplicated} deduplicated). Nothing was published.",
+                f"{self.deduplicated} deduplicated, {self.deleted} that delete). Nothing was "
+                "published.",
                 hint="This is a fault of the reader, not of the data: please report it with the "
                 "file's dialect. A dialect given in the pipeline may help meanwhile.",
             )
@@ -70,6 +73,7 @@ class InputTally:
             rows_quarantined=self.quarantined,
             rows_filtered=self.filtered,
             rows_deduplicated=self.deduplicated,
+            rows_deleted=self.deleted,
             bytes_read=self.bytes_read,
         )
 
@@ -114,17 +118,28 @@ class Tally:
         return self._sum("deduplicated")
 
     @property
+    def deleted(self) -> int:
+        return self._sum("deleted")
+
+    @property
     def bytes_read(self) -> int:
         return self._sum("bytes_read")
 
     @property
     def judged(self) -> int:
         """Rows that went through the engine so far, finished inputs and the present one."""
-        return self.good + self.quarantined + self.filtered + self.deduplicated
+        return self.good + self.quarantined + self.filtered + self.deduplicated + self.deleted
 
     def load_figures(self) -> Mapping[str, int]:
         """The counts under the names that a rule on the load may use."""
-        figures = (self.good, self.records, self.quarantined, self.filtered, self.deduplicated)
+        figures = (
+            self.good,
+            self.records,
+            self.quarantined,
+            self.filtered,
+            self.deduplicated,
+            self.deleted,
+        )
         return dict(zip(LOAD_NAMES, figures, strict=True))
 
     def check_written(self, taken: int) -> None:
@@ -132,8 +147,9 @@ class Tally:
 
         :raises AccountingError: they differ.
         """
-        if taken != self.good:
+        given = self.good + self.deleted
+        if taken != given:
             raise AccountingError(
-                f"The target's driver took {taken} rows of {self.good}. Nothing was published.",
+                f"The target's driver took {taken} rows of {given}. Nothing was published.",
                 hint="Run it again; if it happens again, please report it.",
             )

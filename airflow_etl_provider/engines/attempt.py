@@ -131,7 +131,14 @@ class Attempt:
             scan.close()
 
     def _count(self, tally: InputTally, verdict: Verdicts) -> None:
-        tally.good += verdict.good.num_rows
+        import pyarrow.compute as pc
+
+        rows = verdict.good
+        if self.plan.deletes is not None:
+            live = rows.filter(pc.invert(rows.column(rows.num_columns - 1)))
+            tally.deleted += rows.num_rows - live.num_rows
+            rows = live
+        tally.good += rows.num_rows
         tally.filtered += verdict.filtered
         tally.deduplicated += verdict.deduplicated
         tally.quarantined += len(verdict.failed)
@@ -141,7 +148,7 @@ class Attempt:
             if isinstance(load_check.check, NullShare):
                 column = load_check.check.column
                 at = self.plan.target.names.index(column)
-                self.tally.nulls[column] += verdict.good.column(at).null_count
+                self.tally.nulls[column] += rows.column(at).null_count
 
     def _settle(self, tally: InputTally, scan: Scan, spool: FailedRowSpool, seen: int) -> None:
         """Balance one input that was read to its end, and quarantine its rejects in file order."""

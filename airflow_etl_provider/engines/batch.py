@@ -206,7 +206,7 @@ class _Run:
     def load(self) -> RunReport:
         from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
         from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-        from airflow_etl_provider.engines.targets.base import WriteSpec
+        from airflow_etl_provider.engines.targets.base import Deletes, WriteSpec
 
         prepared, options = self.prepared, self.options
         target = prepared.pipeline.target
@@ -228,6 +228,7 @@ class _Run:
                     latest_by=target.latest_by,
                     load_columns=target.load_columns,
                     partition_by=target.partition_by,
+                    deletes=Deletes(target.deletes.column) if target.deletes else None,
                 ),
             ) as session,
         ):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
+    "DeleteNotComputed",
+    "Deletes",
     "DoesNotFit",
     "Duplicate",
     "Interval",
@@ -125,7 +127,21 @@ class NotComputed:
     column: int | None
 
 
-Test = NotConverted | DoesNotFit | IsNull | OutsideInterval | NotComputed | RuleBroken | Duplicate
+@dataclass(frozen=True, slots=True)
+class DeleteNotComputed:
+    """The condition that says whether the record deletes raises on it."""
+
+
+Test = (
+    NotConverted
+    | DoesNotFit
+    | IsNull
+    | OutsideInterval
+    | NotComputed
+    | DeleteNotComputed
+    | RuleBroken
+    | Duplicate
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +167,26 @@ class UniqueKey:
 
     :param latest_by: the newest survives and the others count as deduplicated; without it the
         first by position survives and the others are rejected.
+    :param with_deletes: records that delete take part, too.
     """
 
     columns: tuple[str, ...]
     latest_by: str | None
     check: RowCheck | None
+    with_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """Records that delete the row of their key.
+
+    :param when: SQL over source fields.
+    :param needs: positions of the target columns that such a record must have a value for or that
+        say whether it is kept. All others are NULL in it, and no check of theirs is made.
+    """
+
+    when: str
+    needs: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +221,7 @@ class Plan:
     row_checks: tuple[RowCheck, ...]
     unique_keys: tuple[UniqueKey, ...]
     load_checks: tuple[LoadCheck, ...]
+    deletes: Deletes | None = None
 
     @property
     def width(self) -> int:

@@ -21,6 +21,8 @@ from airflow_etl_provider.contracts.rules import (
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.plan import (
+    DeleteNotComputed,
+    Deletes,
     DoesNotFit,
     Duplicate,
     Interval,
@@ -76,6 +78,11 @@ def build_plan(
         checks.append(
             RowCheck("not_computed", None, "filter", message, "quarantine", NotComputed(None))
         )
+    if pipeline.target.deletes is not None:
+        message = "whether the record deletes can't be computed"
+        checks.append(
+            RowCheck("not_computed", None, "deletes", message, "quarantine", DeleteNotComputed())
+        )
     schema = _target_schema(pipeline, columns, target)
     for at, field in enumerate(schema):
         if not field.nullable:
@@ -105,7 +112,19 @@ def build_plan(
         row_checks=(*checks, *row_rules),
         unique_keys=(*_merge_key(pipeline), *unique_rules),
         load_checks=tuple(load_checks),
+        deletes=_deletes(pipeline, schema, interval),
     )
+
+
+def _deletes(pipeline: Pipeline, schema: Schema, interval: Interval | None) -> Deletes | None:
+    wanted = pipeline.target
+    if wanted.deletes is None:
+        return None
+    needed = {*wanted.key, wanted.latest_by}
+    if interval is not None and interval.scope == "target":
+        needed.add(interval.column)
+    places = frozenset(at for at, name in enumerate(schema.names) if name in needed)
+    return Deletes(wanted.deletes.when, needs=places)
 
 
 def _null_check(column: str, at: int, reason: str) -> RowCheck:
@@ -267,7 +286,7 @@ def _merge_key(pipeline: Pipeline) -> Iterator[UniqueKey]:
     if latest_by is None:
         words = f"the key ({', '.join(key)}) occurs earlier in the same load"
         check = RowCheck("duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key))
-    yield UniqueKey(key, latest_by, check)
+    yield UniqueKey(key, latest_by, check, with_deletes=True)
 
 
 def _rules(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_etl_provider.contracts.by_name import contract_by_name
 from airflow_etl_provider.contracts.files import resolve_mapping
 from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
+from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.targets import open_target
@@ -82,7 +83,7 @@ def prepare(
             pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
         )
         stack.callback(target.close)
-        existing = target.schema()
+        existing = _without_own_columns(target.schema(), pipeline)
     contract = written or contract_by_name(
         name=pipeline.pipeline,
         source=source.schema,
@@ -118,6 +119,14 @@ def prepare(
         or str(options.quarantine_home),
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
     )
+
+
+def _without_own_columns(existing: Schema | None, pipeline: Pipeline) -> Schema | None:
+    """Leave out what the load fills itself, so that no contract by name maps it."""
+    deletes = pipeline.target.deletes
+    if existing is None or deletes is None or deletes.column is None:
+        return existing
+    return Schema(tuple(field for field in existing if field.name != deletes.column))
 
 
 @contextmanager

@@ -13,7 +13,25 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Mode
     from airflow_etl_provider.contracts.schema import Schema
 
-__all__ = ["LedgerEntry", "LoadSession", "Publication", "Published", "Target", "WriteSpec"]
+__all__ = [
+    "Deletes",
+    "LedgerEntry",
+    "LoadSession",
+    "Publication",
+    "Published",
+    "Target",
+    "WriteSpec",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """A merge whose records may delete the row of their key; `_etl_delete` says which do.
+
+    :param column: keeps such rows, with the load's time in this column; None removes them.
+    """
+
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +43,7 @@ class WriteSpec:
     latest_by: str | None = None
     load_columns: bool = False
     partition_by: tuple[str, ...] = ()
+    deletes: Deletes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +64,9 @@ class Published:
     """What the target's driver reports.
 
     :param rows_loaded: rows of this load that are now in the target.
-    :param rows_deduplicated: rows not written because the target holds a newer one (`latest_by`).
+    :param rows_deduplicated: rows not written because the target holds a newer one (`latest_by`),
+        and records that don't delete it for the same reason.
+    :param rows_deleted: records that delete, whether or not the target had their key.
     """
 
     rows_loaded: int
@@ -93,7 +114,11 @@ class LoadSession(Protocol):
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """What `write` takes: the target's own physical types, columns in the order of `schema`."""
+        """What `write` takes: the target's own physical types, columns in the order of `schema`.
+
+        With `deletes` a boolean `_etl_delete` comes last; where it is true, all columns but the key
+        and `latest_by` may be NULL.
+        """
 
     def write(self, batches: pa.RecordBatchReader) -> int:
         """Take all batches, invisibly to others; returns the rows the driver says it took."""

@@ -17,7 +17,7 @@ from airflow_etl_provider.contracts.mapping import (
     Unmapped,
 )
 from airflow_etl_provider.contracts.patterns import PATTERNS
-from airflow_etl_provider.contracts.pipeline import Pipeline, TargetSpec
+from airflow_etl_provider.contracts.pipeline import DeleteSpec, Pipeline, TargetSpec
 from airflow_etl_provider.contracts.rules import Rule
 from airflow_etl_provider.contracts.source_spec import Dialect, Incremental, SourceSpec
 from airflow_etl_provider.exceptions import SpecificationError
@@ -25,7 +25,7 @@ from airflow_etl_provider.exceptions import SpecificationError
 DOCS = Path(__file__).parents[3] / "docs"
 
 PAGES = {
-    "pipelines.md": (Pipeline, SourceSpec, TargetSpec, Dialect, Incremental),
+    "pipelines.md": (Pipeline, SourceSpec, TargetSpec, DeleteSpec, Dialect, Incremental),
     "mapping-contracts.md": (MappingContract, ColumnMapping, DatasetRef, Approval, Unmapped),
     "rules.md": (Rule,),
 }

@@ -14,6 +14,7 @@ from airflow_etl_provider.exceptions import SpecificationError
 
 HEAD = "pipeline: p\nsource: { location: a.csv }\ntarget: { location: a.parquet }\n"
 MERGE = "pipeline: p\nsource: { location: a.csv }\n"
+KEYED = MERGE + "target: { connection: c, table: t, mode: merge, key: id, "
 CONTRACT = (
     "contract: c\ntarget: { fields: { x: int64 } }\ncolumns:\n  x: { from: a, convert: cast }\n"
 )
@@ -47,6 +48,8 @@ VALID_PIPELINES = [
     MERGE + "target: { connection: c, table: t, mode: merge, key: [a, b] }\n",
     MERGE + "target: { connection: c, table: t, load_columns: true, on_reload: replace_load }\n",
     MERGE + "target: { location: 'duckdb:///a.db', table: t, mode: replace }\n",
+    KEYED + "deletes: { when: op = 'D' } }\n",
+    KEYED + "deletes: { when: op = 'D', how: soft, column: deleted_at } }\n",
     HEAD
     + "mapping: { contract: c, target: { fields: { x: int64 } }, columns: { x: { from: a } } }\n",
 ]
@@ -110,6 +113,11 @@ INVALID_PIPELINES = [
     MERGE + "target: { location: a, mode: replace, latest_by: at }\n",
     MERGE + "target: { location: a, on_reload: replace_load }\n",
     MERGE + "target: { location: a, load_columns: 1 }\n",
+    MERGE + "target: { location: a, deletes: { when: op = 'D' } }\n",
+    KEYED + "deletes: { how: hard } }\n",
+    KEYED + "deletes: { when: op = 'D', how: soft } }\n",
+    KEYED + "deletes: { when: op = 'D', column: deleted_at } }\n",
+    KEYED + "deletes: { when: op = 'D', how: gentle } }\n",
 ]
 
 VALID_CONTRACTS = [

@@ -46,7 +46,9 @@ def find_losers(
     for number, unique in enumerate(rendered.plan.unique_keys):
         connection.execute("CREATE OR REPLACE TABLE key_hashes (h UBIGINT)")
         for scan in scans:
-            keys = rendered.keys(scan.relation(connection), unique.columns)
+            keys = rendered.keys(
+                scan.relation(connection), unique.columns, with_deletes=unique.with_deletes
+            )
             connection.execute(f"INSERT INTO key_hashes {sql_of(keys)}")
         connection.execute(
             "CREATE OR REPLACE TABLE suspects AS "
@@ -67,7 +69,11 @@ def _settle(
     for at, scan in enumerate(scans):
         rows = sql_of(
             rendered.candidates(
-                scan.relation(connection), unique.columns, unique.latest_by, "suspects"
+                scan.relation(connection),
+                unique.columns,
+                unique.latest_by,
+                "suspects",
+                with_deletes=unique.with_deletes,
             )
         )
         into = "INSERT INTO candidates" if at else "CREATE OR REPLACE TABLE candidates AS"

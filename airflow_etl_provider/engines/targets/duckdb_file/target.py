@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.targets.attempt_file import os_error_of, sweep_dead_attempts
+from airflow_etl_provider.engines.targets.deletes import require_deletes
 from airflow_etl_provider.engines.targets.duckdb_file.layout import check_fit, read_layout
 from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
-from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
+from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession, table_schema
 from airflow_etl_provider.engines.targets.duckdb_file.store import opened, transaction
-from airflow_etl_provider.engines.targets.incoming import with_load_columns
 from airflow_etl_provider.engines.targets.ledger import (
     judge_reload,
     require_load_columns,
@@ -84,7 +84,7 @@ class DuckDbTarget:
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> DuckDbSession:
         _check_mode(schema, write)
         require_load_columns(load, write)
-        full = with_load_columns(schema, write)
+        full = table_schema(schema, write)
         _check_names(full)
         try:
             with opened(self.path, wait_seconds=self.wait_seconds) as connection:
@@ -125,6 +125,7 @@ def _check_mode(schema: Schema, write: WriteSpec) -> None:
     if write.mode not in ("append", "replace", "replace_partition", "merge"):
         raise NotSupportedYetError(f"Mode {write.mode!r} is not supported yet by a DuckDB file.")
     require_partition(schema, write)
+    require_deletes(schema, write)
     if write.mode == "merge" and not write.key:
         raise SpecificationError("Mode 'merge' needs a `key`.", hint="Write `key: [column]`.")
     used = [*write.key, *([write.latest_by] if write.latest_by else [])]

@@ -16,6 +16,7 @@ from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, 
 from airflow_etl_provider.engines.targets.ledger import Verdict, entry_of
 from airflow_etl_provider.engines.targets.postgres import statements
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
+from airflow_etl_provider.engines.targets.postgres.deletes import apply_deletes
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
 from airflow_etl_provider.engines.targets.postgres.plan import WritePlan, plan_write
 from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
@@ -204,7 +205,7 @@ class PostgresSession:
         relation = read_relation(self._client, place, where=self._client.where)
         if relation is None:
             self._client.execute(
-                statements.create_table(place, self._plan.all_columns), doing="to create"
+                statements.create_table(place, self._plan.created), doing="to create"
             )
             return
         # Another load created it while this one waited for the lock, or before.
@@ -245,7 +246,7 @@ class PostgresSession:
             schema, table = self._staging.schema, self._staging.name
         wire = WireFormat(
             schema=plan.arrow_schema,
-            encodings=tuple(column.encoding for column in plan.columns),
+            encodings=tuple(column.encoding for column in plan.handed_over),
             constants=self._constants(),
         )
         wire.check(batches.schema)
@@ -254,7 +255,7 @@ class PostgresSession:
         )
         failure: BaseException
         try:
-            names = [column.name for column in plan.all_columns]
+            names = [column.name for column in plan.staging]
             return self._client.copy(table, stream, schema=schema, columns=names)
         except Exception as error:  # noqa: BLE001 - raised below, without the driver's words
             failure = error
@@ -281,7 +282,7 @@ class PostgresSession:
         temporary = plan.place.may_use_temporary
         schema = "pg_temp" if temporary else plan.place.schema
         statement = statements.create_staging(
-            schema, name, plan.all_columns, not_null=write.key, temporary=temporary
+            schema, name, plan.staging, not_null=write.key, temporary=temporary
         )
         self._client.execute(statement, doing="a staging table for")
         return _Staging(schema, name)
@@ -331,6 +332,12 @@ class PostgresSession:
     def _publish_staging(self, staging: _Staging) -> Published:
         client, plan, write = self._client, self._plan, self._attempt.write
         columns: tuple[Column, ...] = plan.all_columns
+        gone = Published(0)
+        if plan.deletes:
+            gone = apply_deletes(
+                client, plan=plan, write=write, schema=staging.schema, name=staging.name
+            )
+            self._rows -= gone.rows_deleted + gone.rows_deduplicated
         older = 0
         if write.mode == "merge" and not plan.creates:
             older = self._count_older(staging)
@@ -341,6 +348,7 @@ class PostgresSession:
                 latest_by=write.latest_by,
                 schema=staging.schema,
                 name=staging.name,
+                deleted_at=plan.deleted_at.name if plan.deleted_at is not None else None,
             )
         else:
             statement = statements.insert_from_staging(
@@ -355,7 +363,11 @@ class PostgresSession:
                 "policy of the table suppresses the others. Nothing was published.",
                 hint="Filter those rows in the pipeline, where they are counted.",
             )
-        return Published(rows_loaded=taken, rows_deduplicated=self._rows - taken)
+        return Published(
+            rows_loaded=taken,
+            rows_deduplicated=self._rows - taken + gone.rows_deduplicated,
+            rows_deleted=gone.rows_deleted,
+        )
 
     def _count_older(self, staging: _Staging) -> int:
         """Count what the merge leaves out; the server reports only the rows that it took.
