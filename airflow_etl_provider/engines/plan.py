@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RowExpression,
         Severity,
     )
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Step",
     "Test",
     "UniqueKey",
+    "Unstorable",
 ]
 
 
@@ -95,6 +96,14 @@ class DoesNotFit:
 
 
 @dataclass(frozen=True, slots=True)
+class Unstorable:
+    """Column `column` holds a value that the target can't, though its type has it."""
+
+    column: int
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
 class IsNull:
     """Column `column` is NULL where the target or the key allows none."""
 
@@ -135,6 +144,7 @@ class DeleteNotComputed:
 Test = (
     NotConverted
     | DoesNotFit
+    | Unstorable
     | IsNull
     | OutsideInterval
     | NotComputed

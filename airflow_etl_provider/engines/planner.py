@@ -37,14 +37,16 @@ from airflow_etl_provider.engines.plan import (
     RuleBroken,
     Step,
     UniqueKey,
+    Unstorable,
 )
 from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.contracts.schema import Limit
     from airflow_etl_provider.engines.batch import Window
     from airflow_etl_provider.engines.plan import Test
 
@@ -58,18 +60,20 @@ def build_plan(
     source: Schema,
     target: Schema | None,
     window: Window | None,
+    limit_of: Callable[[LogicalType], Limit | None] = lambda _: None,
 ) -> Plan:
     """Settle what happens to every record.
 
     :param source: what the source gives.
     :param target: the table as it is, None when it will be created from the contract.
+    :param limit_of: what a column that is created for a type can't hold.
     :raises SpecificationError: a name, type or rule does not fit, or the window is missing.
     :raises TargetSchemaError: the contract fills a column that the table does not have.
     """
     columns: list[PlannedColumn] = []
     checks: list[RowCheck] = []
     for name, mapping in contract.columns.items():
-        stored = _stored_field(pipeline, contract, name, target)
+        stored = _stored_field(pipeline, contract, name, target, limit_of)
         planner = _ColumnPlanner(source, position=len(columns))
         columns.append(planner.plan(name, mapping, contract.target.fields[name], stored))
         checks += planner.checks
@@ -132,10 +136,16 @@ def _null_check(column: str, at: int, reason: str) -> RowCheck:
 
 
 def _stored_field(
-    pipeline: Pipeline, contract: MappingContract, name: str, target: Schema | None
+    pipeline: Pipeline,
+    contract: MappingContract,
+    name: str,
+    target: Schema | None,
+    limit_of: Callable[[LogicalType], Limit | None],
 ) -> Field:
     if target is None:
-        return Field(name, contract.target.fields[name], nullable=name not in pipeline.target.key)
+        of = contract.target.fields[name]
+        nullable = name not in pipeline.target.key
+        return Field(name, of, nullable=nullable, limit=limit_of(of))
     if name not in target:
         raise TargetSchemaError(
             f"Contract {contract.contract!r} fills column {name!r}, which the target table "
@@ -167,6 +177,31 @@ def _target_schema(
             for column in columns
         )
     )
+
+
+_UNSTORABLE: dict[Limit, str] = {
+    "text": "text with a NUL character, which the target can't hold",
+    "jsonb": "JSON with \\u0000 in it, or with a number of too many digits for the target",
+    "date": "a date outside of the target's range",
+    "timestamp": "a time outside of the target's range",
+}
+
+_CARRYING = frozenset(
+    {
+        "identity",
+        "cast",
+        "trim",
+        "normalize_space",
+        "upper",
+        "lower",
+        "title",
+        "null_words",
+        "nullif",
+        "substring",
+        "split_part",
+    }
+)
+"""Conversions whose text is made of their input's characters, or names no other."""
 
 
 @dataclass(slots=True)
@@ -208,6 +243,9 @@ class _ColumnPlanner:
                 f"longer than the {stored.type.length} characters that the target holds",
                 DoesNotFit(self.position, stored.type.length),
             )
+        if stored.limit is not None and not self._is_free_of_nul(stored.limit, inputs, steps):
+            words = _UNSTORABLE[stored.limit]
+            self._add("out_of_range", name, None, words, Unstorable(self.position, stored.limit))
         return PlannedColumn(
             name=name,
             type=stored.type,
@@ -216,6 +254,14 @@ class _ColumnPlanner:
             when=mapping.when,
             on_failure=mapping.on_failure,
             default=mapping.default,
+        )
+
+    def _is_free_of_nul(self, limit: Limit, inputs: tuple[int, ...], steps: list[Step]) -> bool:
+        """Whether source and steps make sure that no NUL gets there: a test less for each row."""
+        return (
+            limit == "text"
+            and all(self.source.fields[i].nul_free for i in inputs)
+            and all(step.conversion.name in _CARRYING for step in steps)
         )
 
     def _settle(

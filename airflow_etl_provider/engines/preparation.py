@@ -92,7 +92,14 @@ def prepare(
         source_dataset=source.name,
         target_dataset=target.name,
     )
-    plan = build_plan(pipeline, contract, source=source.schema, target=existing, window=window)
+    plan = build_plan(
+        pipeline,
+        contract,
+        source=source.schema,
+        target=existing,
+        window=window,
+        limit_of=target.limit_of,
+    )
     inputs = source.inputs
     input_hash = input_hash_of(inputs)
     period = (

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.pipeline import Mode
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
     "Deletes",
@@ -150,6 +151,9 @@ class Target(Protocol):
 
     def schema(self) -> Schema | None:
         """The columns of the table, None when it does not exist yet."""
+
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        """What a column that is created for a type can't hold; `schema` tells it of others."""
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> LoadSession:
         """Create what is missing, hand out the epoch, and say whether the load is there already.

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = ["Encoder", "WholeFileTarget"]
 
@@ -94,6 +95,9 @@ class WholeFileTarget(ABC):
 
     def schema(self) -> Schema | None:
         """None always: the columns of a file are those of the load that wrote it."""
+        return None
+
+    def limit_of(self, of: LogicalType) -> Limit | None:
         return None
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> WholeFileSession:

@@ -30,6 +30,7 @@ from airflow_etl_provider.engines.backends.duckdb.checks import (
     is_not_null,
     is_null,
     render_rule,
+    render_unstorable,
     value_literal,
 )
 from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
@@ -47,6 +48,7 @@ from airflow_etl_provider.engines.plan import (
     NotConverted,
     OutsideInterval,
     RuleBroken,
+    Unstorable,
 )
 from airflow_etl_provider.exceptions import SpecificationError
 
@@ -344,7 +346,7 @@ class _Renderer:
         """Whether a record that deletes must pass the check: it is about what such a one needs."""
         needs = cast("Deletes", self.plan.deletes).needs
         test = check.test
-        if isinstance(test, NotConverted | DoesNotFit | IsNull):
+        if isinstance(test, NotConverted | DoesNotFit | Unstorable | IsNull):
             return test.column in needs
         if isinstance(test, NotComputed):
             return test.column is None or test.column in needs
@@ -383,6 +385,9 @@ class _Renderer:
             length = call("length", _name(f"o{test.column}"))
             longer = exp.GT(this=length, expression=exp.Literal.number(test.length))
             return call("coalesce", longer, exp.Boolean(this=False))
+        if isinstance(test, Unstorable):
+            of = self.plan.columns[test.column].type
+            return render_unstorable(_name(f"o{test.column}"), of, limit=test.limit)
         if isinstance(test, IsNull):
             return self._missing(is_null(_name(f"o{test.column}")), test.column)
         if isinstance(test, OutsideInterval):

@@ -72,7 +72,9 @@ class DelimitedSource:
 
     @property
     def schema(self) -> Schema:
-        return Schema(tuple(Field(name, LogicalType("string")) for name in self._fields))
+        # A line with a NUL in it is rejected as `bad_encoding`, on either road.
+        text = LogicalType("string")
+        return Schema(tuple(Field(name, text, nul_free=True) for name in self._fields))
 
     @cached_property
     def suggested(self) -> Schema:

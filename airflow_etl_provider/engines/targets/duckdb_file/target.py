@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
 __all__ = ["DuckDbTarget"]
@@ -80,6 +81,9 @@ class DuckDbTarget:
             return []
         with opened(self.path, wait_seconds=self.wait_seconds) as connection:
             return self.ledger_on(connection).entries()
+
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return None
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> DuckDbSession:
         _check_mode(schema, write)

@@ -11,6 +11,7 @@ from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger
 from airflow_etl_provider.engines.targets.postgres.plan import MAX_NAME_BYTES, plan_write
 from airflow_etl_provider.engines.targets.postgres.session import Attempt, PostgresSession
+from airflow_etl_provider.engines.targets.postgres.types import limit_of
 from airflow_etl_provider.engines.targets.postgres.uri import server_of
 from airflow_etl_provider.engines.targets.table_name import parse_table_name
 from airflow_etl_provider.exceptions import SpecificationError
@@ -18,7 +19,8 @@ from airflow_etl_provider.exceptions import SpecificationError
 if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
 __all__ = ["PostgresTarget"]
@@ -77,6 +79,9 @@ class PostgresTarget:
             place = find_place(client, self._table, where=server_of(self._connection))
             relation = read_relation(client, place, where=self.name)
             return None if relation is None else relation.schema
+
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return limit_of(of)
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> PostgresSession:
         require_load_columns(load, write)
