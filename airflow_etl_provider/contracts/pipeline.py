@@ -26,6 +26,7 @@ from airflow_etl_provider.contracts.spec import (
     Faults,
     Flag,
     Names,
+    Seconds,
     Share,
     Spec,
     Text,
@@ -94,6 +95,20 @@ class TargetSpec(Spec):
     load_columns: Annotated[
         Flag, Field(description="Add _etl_load_id and _etl_loaded_at to every row.")
     ] = False
+    lock_timeout: Annotated[
+        Seconds | None,
+        Field(
+            description="Databases: how long to wait for what others hold: 30 seconds, 10 minutes, "
+            "or a number of seconds."
+        ),
+    ] = None
+    statement_timeout: Annotated[
+        Seconds | None,
+        Field(
+            description="PostgreSQL: how long one statement may take, the sending of the rows "
+            "included."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _fits(self) -> TargetSpec:

@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.by_name import contract_by_name
 from airflow_etl_provider.contracts.files import resolve_mapping
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "prepare"]
 
-NOT_ABOUT_ROWS = {"description", "max_rejected", "quarantine", "on_error", "engine", "mapping"}
+NOT_ABOUT_ROWS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("description", "max_rejected", "quarantine", "on_error", "engine", "mapping"), True
+    ),
+    "target": {"lock_timeout": True, "statement_timeout": True},
+}
 """Keys of a pipeline that change no row of the target, so that changing them is no other load."""
 
 
@@ -152,7 +157,8 @@ def _system_errors(refused: type[EtlError], other: type[EtlError], doing: str) -
 def _definition_hash(pipeline: Pipeline, written: MappingContract | None, *, all_text: bool) -> str:
     """A hash of all that decides rows; by-name contracts follow from source and target alone."""
     definition = {
-        "pipeline": pipeline.model_dump(mode="json", exclude=NOT_ABOUT_ROWS),
+        # Without defaults, or a key that a later version knows would make every load another one.
+        "pipeline": pipeline.model_dump(mode="json", exclude=NOT_ABOUT_ROWS, exclude_defaults=True),
         "contract": written.contract_hash() if written is not None else "by_name",
         "all_text": all_text,
     }

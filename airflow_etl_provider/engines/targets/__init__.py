@@ -36,15 +36,21 @@ def open_target(
     if at.kind == "postgres":
         if at.connection is None:
             raise SpecificationError("A PostgreSQL target needs a connection.")
-        from airflow_etl_provider.engines.targets.postgres import PostgresTarget
+        from airflow_etl_provider.engines.targets.postgres import LOCK_TIMEOUT, PostgresTarget
 
-        return PostgresTarget(at.connection, table=table)
+        return PostgresTarget(
+            at.connection,
+            table=table,
+            lock_timeout=spec.lock_timeout or LOCK_TIMEOUT,
+            statement_timeout=spec.statement_timeout,
+        )
+    _refuse_timeouts(spec, at)
     if at.path is None:
         raise SpecificationError(f"The target names no file. {SUPPORTED}")
     if at.kind == "duckdb":
-        from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+        from airflow_etl_provider.engines.targets.duckdb_file import WAIT_SECONDS, DuckDbTarget
 
-        return DuckDbTarget(at.path, table=table)
+        return DuckDbTarget(at.path, table=table, wait_seconds=spec.lock_timeout or WAIT_SECONDS)
     _refuse_table(spec, at)
     if at.kind == "parquet":
         from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
@@ -53,6 +59,17 @@ def open_target(
     from airflow_etl_provider.engines.targets.csv_file import CsvFileTarget
 
     return CsvFileTarget(at.path)
+
+
+def _refuse_timeouts(spec: TargetSpec, at: TargetLocation) -> None:
+    wanted = [("statement_timeout", spec.statement_timeout)]
+    if at.kind != "duckdb":
+        wanted.append(("lock_timeout", spec.lock_timeout))
+    for key, value in wanted:
+        if value is not None:
+            raise SpecificationError(
+                f"`target.{key}` means nothing for {at.path}.", hint=f"Leave `{key}` away."
+            )
 
 
 def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:

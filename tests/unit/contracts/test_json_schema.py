@@ -49,6 +49,7 @@ VALID_PIPELINES = [
     MERGE + "target: { connection: c, table: t, load_columns: true, on_reload: replace_load }\n",
     MERGE + "target: { location: 'duckdb:///a.db', table: t, mode: replace }\n",
     KEYED + "deletes: { when: op = 'D' } }\n",
+    KEYED + "lock_timeout: 10 minutes, statement_timeout: 3600 }\n",
     KEYED + "deletes: { when: op = 'D', how: soft, column: deleted_at } }\n",
     HEAD
     + "mapping: { contract: c, target: { fields: { x: int64 } }, columns: { x: { from: a } } }\n",
@@ -115,6 +116,8 @@ INVALID_PIPELINES = [
     MERGE + "target: { location: a, load_columns: 1 }\n",
     MERGE + "target: { location: a, deletes: { when: op = 'D' } }\n",
     KEYED + "deletes: { how: hard } }\n",
+    KEYED + "lock_timeout: ten minutes }\n",
+    KEYED + "lock_timeout: 0 }\n",
     KEYED + "deletes: { when: op = 'D', how: soft } }\n",
     KEYED + "deletes: { when: op = 'D', column: deleted_at } }\n",
     KEYED + "deletes: { when: op = 'D', how: gentle } }\n",

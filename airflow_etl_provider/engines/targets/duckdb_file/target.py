@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
-__all__ = ["DuckDbTarget"]
+__all__ = ["WAIT_SECONDS", "DuckDbTarget"]
+
+WAIT_SECONDS = 60.0
+"""How long to wait for another process where the pipeline does not say."""
 
 
 class DuckDbTarget:
@@ -53,7 +56,7 @@ class DuckDbTarget:
         path: Path,
         *,
         table: str,
-        wait_seconds: float = 60.0,
+        wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.path = path.expanduser().resolve()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
-__all__ = ["PostgresTarget"]
+__all__ = ["LOCK_TIMEOUT", "PostgresTarget"]
+
+LOCK_TIMEOUT = 600.0
+"""Seconds to wait for a lock where the pipeline does not say."""
 
 
 class PostgresTarget:
@@ -48,7 +51,7 @@ class PostgresTarget:
         connection: Connection,
         *,
         table: str,
-        lock_timeout: float | None = 600.0,
+        lock_timeout: float | None = LOCK_TIMEOUT,
         statement_timeout: float | None = None,
     ) -> None:
         self._connection = connection

@@ -127,3 +127,14 @@ def test_files_are_replaced_and_tables_appended_to_by_default() -> None:
         parse_target("x.csv", table="t")
     with pytest.raises(SpecificationError, match="--table"):
         parse_target("postgresql://host/db", table=None)
+
+
+def test_time_outs_reach_the_databases_that_know_them() -> None:
+    assert open_spec(location="duckdb:////abs/w.db", lock_timeout="2 minutes").wait_seconds == 120
+    for location, key in (
+        ("duckdb:////abs/w.db", "statement_timeout"),
+        ("/abs/x.parquet", "lock_timeout"),
+        ("/abs/x.csv", "statement_timeout"),
+    ):
+        with pytest.raises(SpecificationError, match=rf"target\.{key}. means nothing"):
+            open_spec(location=location, **{key: 60})
