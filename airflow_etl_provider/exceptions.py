@@ -30,6 +30,7 @@ __all__ = [
     "TargetPermissionError",
     "TargetSchemaError",
     "TargetUnavailableError",
+    "UndoError",
 ]
 
 
@@ -146,6 +147,12 @@ class LoadConflictError(TargetError):
     """The window was loaded before with other input or contract, and the mode can't redo it."""
 
     code = "load_conflict"
+
+
+class UndoError(TargetError):
+    """A load can't be taken back; nothing was changed."""
+
+    code = "undo_refused"
 
 
 class QuarantineError(EtlError):

@@ -63,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_load(commands)
     _add_run(commands)
     _add_check(commands)
+    _add_loads(commands)
+    _add_undo(commands)
     _add_schema(commands)
     _add_quarantine(commands)
     return parser
@@ -171,6 +173,26 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=_count,
         default=0,
         help="also read and convert the first N records",
+    )
+
+
+def _add_loads(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "loads", "List what a pipeline published, by its target's ledger")
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="also what other pipelines published to the same table",
+    )
+
+
+def _add_undo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "undo", "Take one load back: remove its rows and its place in the ledger"
+    )
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "load_id", metavar="LOAD_ID", help="as a report or `airflow-etl loads` names it"
     )
 
 

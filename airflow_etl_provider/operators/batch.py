@@ -24,6 +24,7 @@ from airflow_etl_provider.exceptions import (
     TargetMissingError,
     TargetPermissionError,
     TargetSchemaError,
+    UndoError,
 )
 from airflow_etl_provider.operators.links import QuarantineLink, quarantine_url
 
@@ -46,6 +47,7 @@ NEEDS_A_PERSON = (
     LoadConflictError,
     LoadRuleError,
     BudgetExceededError,
+    UndoError,
 )
 """Errors that the same input meets again: the task fails at once and keeps its retries."""
 

@@ -21,6 +21,7 @@ __all__ = [
     "Publication",
     "Published",
     "Target",
+    "Undone",
     "WriteSpec",
 ]
 
@@ -100,6 +101,14 @@ class LedgerEntry:
     positions: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A load that was taken back: what the ledger said of it, and the rows that are gone."""
+
+    entry: LedgerEntry
+    rows_deleted: int
+
+
 class LoadSession(Protocol):
     """One attempt at one load: `write` once, then `publish` or `abort`.
 
@@ -166,5 +175,13 @@ class Target(Protocol):
 
     def ledger(self) -> list[LedgerEntry]:
         """All published loads of this table, oldest first."""
+
+    def undo(self, load_id: str) -> Undone:
+        """Remove the rows that a load appended and its place in the ledger, in one step.
+
+        An attempt at that load that is under way publishes nothing any more; a new one may.
+
+        :raises UndoError: no such load is published, or it can't be taken back; nothing changed.
+        """
 
     def close(self) -> None: ...

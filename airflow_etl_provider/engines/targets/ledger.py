@@ -12,7 +12,7 @@ from airflow_etl_provider.engines.targets.base import (
     Published,
     WriteSpec,
 )
-from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError
+from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError, UndoError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Verdict",
+    "check_undone",
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
     "judge_reload",
+    "judge_undo",
     "require_load_columns",
     "require_partition",
     "supersedes",
@@ -67,6 +69,51 @@ def judge_reload(
         f"{previous.target} at {previous.published_at} with another {changed}.",
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
         "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
+    )
+
+
+def judge_undo(
+    entry: LedgerEntry | None, load_id: str, *, target: str, load_columns: bool
+) -> LedgerEntry:
+    """Decide whether a load can be taken back.
+
+    :param load_columns: the table has the column that says which load a row came with.
+    :raises UndoError: it can't.
+    """
+    if entry is None:
+        raise UndoError(
+            f"{target} knows no published load {load_id}.",
+            hint="`airflow-etl loads PIPELINE.yaml` lists those that there are.",
+        )
+    if entry.mode != "append":
+        raise UndoError(
+            f"Load {load_id} went into {target} by mode {entry.mode}. The rows that it replaced or "
+            "changed are gone, so that removing its own would not bring back what was there.",
+            hint="Load again what should be there, or restore the table from a backup.",
+        )
+    if not load_columns:
+        raise UndoError(
+            f"{target} has no column _etl_load_id, which tells the rows of load {load_id} from "
+            "others.",
+            hint="Loads with `load_columns: true` can be undone. Remove the rows by hand, and the "
+            "row of the load in _etl_loads with them.",
+        )
+    return entry
+
+
+def check_undone(entry: LedgerEntry, *, deleted: int, gone: bool) -> None:
+    """Compare the rows that were found with what the ledger says was loaded.
+
+    :param gone: the table was replaced or dropped since, and so may hold none of them.
+    :raises UndoError: they differ; what was deleted must be rolled back.
+    """
+    if deleted == entry.rows_loaded or (gone and not deleted):
+        return
+    raise UndoError(
+        f"{entry.target} holds {deleted} rows of load {entry.load_id}, and its ledger says "
+        f"{entry.rows_loaded} were loaded: others were changed or removed since, or came without "
+        "`load_columns`. Nothing was changed.",
+        hint="Remove what should go by hand, together with the row of the load in _etl_loads.",
     )
 
 

@@ -140,7 +140,7 @@ def make_place(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Plac
     return Place(kind, str(file), file, table=None)
 
 
-def parameters(*, mode: str | None = None, **declared: bool) -> list[Any]:
+def parameters(*, mode: str | None = None, **declared: Any) -> list[Any]:
     """(kind, mode) for all that a test is about."""
     return [
         pytest.param(
@@ -151,7 +151,7 @@ def parameters(*, mode: str | None = None, **declared: bool) -> list[Any]:
         for kind in KINDS
         for kind_mode in kind.modes
         if mode in (None, kind_mode)
-        and all(getattr(kind, name) is value for name, value in declared.items())
+        and all(getattr(kind, name) == value for name, value in declared.items())
     ]
 
 

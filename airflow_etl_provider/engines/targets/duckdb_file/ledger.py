@@ -122,6 +122,14 @@ class FileLedger:
         self.connection.execute(_INSERT, values)
         self._forget_epoch(entry.load_id)
 
+    def forget(self, entry: LedgerEntry) -> None:
+        """Take a load out, and let no attempt at it that is under way publish."""
+        self.connection.execute(
+            "DELETE FROM main._etl_loads WHERE target = ? AND load_id = ?",
+            [self.table, entry.load_id],
+        )
+        self.next_epoch(entry.load_id, previous=entry)
+
     def _forget_epoch(self, load_id: str) -> None:
         self.connection.execute(
             "DELETE FROM main._etl_epochs WHERE target = ? AND load_id = ?", [self.table, load_id]

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
     from airflow_etl_provider.engines.targets.duckdb_file.target import DuckDbTarget
 
-__all__ = ["DuckDbSession", "table_schema"]
+__all__ = ["DuckDbSession", "remove_load", "table_schema"]
+
+
+def remove_load(connection: DuckDBPyConnection, layout: TableLayout, load_id: str) -> int:
+    """Remove the rows that carry the id of a load; returns how many."""
+    from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
+
+    catalog = str(run_sql(connection, "SELECT current_database()")[0][0])
+    statements = Statements(catalog, layout.schema, layout.name, columns=())
+    return int(connection.execute(statements.clear_load(), [load_id]).fetchall()[0][0])
 
 
 def table_schema(schema: Schema, write: WriteSpec) -> Schema:

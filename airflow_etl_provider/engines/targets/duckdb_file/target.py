@@ -10,13 +10,20 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.targets.attempt_file import os_error_of, sweep_dead_attempts
+from airflow_etl_provider.engines.targets.base import Undone
 from airflow_etl_provider.engines.targets.deletes import require_deletes
 from airflow_etl_provider.engines.targets.duckdb_file.layout import check_fit, read_layout
 from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
-from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession, table_schema
+from airflow_etl_provider.engines.targets.duckdb_file.session import (
+    DuckDbSession,
+    remove_load,
+    table_schema,
+)
 from airflow_etl_provider.engines.targets.duckdb_file.store import opened, transaction
 from airflow_etl_provider.engines.targets.ledger import (
+    check_undone,
     judge_reload,
+    judge_undo,
     require_load_columns,
     require_partition,
 )
@@ -115,6 +122,25 @@ class DuckDbTarget:
         return DuckDbSession(
             self, load, schema, write, layout, epoch=epoch, replaces=verdict == "replace_load"
         )
+
+    def undo(self, load_id: str) -> Undone:
+        if not self.path.exists():
+            judge_undo(None, load_id, target=self.name, load_columns=False)
+        with (
+            opened(self.path, wait_seconds=self.wait_seconds) as connection,
+            transaction(connection),
+        ):
+            ledger = self.ledger_on(connection)
+            found, superseded = ledger.find(load_id)
+            layout = read_layout(connection, self.table)
+            marked = layout is None or layout.column("_etl_load_id") is not None
+            entry = judge_undo(found, load_id, target=self.name, load_columns=marked)
+            deleted = 0
+            if layout is not None:
+                deleted = remove_load(connection, layout, load_id)
+            check_undone(entry, deleted=deleted, gone=superseded or layout is None)
+            ledger.forget(entry)
+        return Undone(entry, deleted)
 
     def close(self) -> None:
         return

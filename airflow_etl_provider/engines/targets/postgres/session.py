@@ -412,7 +412,7 @@ class PostgresSession:
         try:
             client.start()
             # Waits for the lost transaction, should the server still be at it.
-            self._ledger.wait_for_others(client, load)
+            self._ledger.wait_for_others(client, load.load_id)
             entries = self._ledger.entries(client, load.load_id)
             return bool(entries) and entries[0].epoch == self._attempt.epoch
         finally:
