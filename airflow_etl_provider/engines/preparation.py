@@ -136,7 +136,9 @@ def _system_errors(refused: type[EtlError], other: type[EtlError], doing: str) -
 def _definition_hash(pipeline: Pipeline, written: MappingContract | None, *, all_text: bool) -> str:
     """A hash of all that decides rows; by-name contracts follow from source and target alone."""
     definition = {
-        "pipeline": pipeline.model_dump(mode="json", exclude=NOT_ABOUT_ROWS),
+        "pipeline": pipeline.model_dump(
+            mode="json", exclude=dict.fromkeys(NOT_ABOUT_ROWS, True) | {"target": {"keep_versions"}}
+        ),
         "contract": written.contract_hash() if written is not None else "by_name",
         "all_text": all_text,
     }

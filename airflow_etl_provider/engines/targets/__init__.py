@@ -1,4 +1,4 @@
-"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files."""
+"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files, folders of Parquet files."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def open_target(
 
         return DuckDbTarget(at.path, table=table)
     _refuse_table(spec, at)
+    if at.kind == "folder":
+        return _open_folder(spec, at.path)
     if at.kind == "parquet":
         from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
 
@@ -55,9 +57,22 @@ def open_target(
     return CsvFileTarget(at.path)
 
 
+def _open_folder(spec: TargetSpec, path: Path) -> Target:
+    from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget
+    from airflow_etl_provider.engines.targets.parquet_folder.local_store import LocalStore
+
+    return ParquetFolderTarget(
+        LocalStore(path),
+        quarantine_home=f"{path}.quarantine",
+        reshape=spec.mode == "replace",
+        keep_versions=spec.keep_versions,
+    )
+
+
 def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:
     if spec.table is not None:
         raise SpecificationError(
-            f"The target {at.path} is a file; it has no table {spec.table!r}.",
+            f"The target {at.path} is a {'folder' if at.kind == 'folder' else 'file'}; it has no "
+            f"table {spec.table!r}.",
             hint="Leave `table` away.",
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import psycopg2
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from psycopg2 import sql
@@ -39,6 +40,8 @@ class Kind:
     :param fenced: a zombie can't publish, whatever the file system.
     :param reshaped: each load brings its own columns (a file), so there is no table to fit into.
     :param typed: types survive; otherwise all is text.
+    :param database: tables can be made in SQL, and have names.
+    :param finds_rows: the rows of a load are told apart without load columns.
     """
 
     name: str
@@ -46,13 +49,18 @@ class Kind:
     fenced: bool = True
     reshaped: bool = False
     typed: bool = True
+    database: bool = True
+    finds_rows: bool = False
 
+
+FOLDER_MODES = ("append", "replace", "replace_partition")
 
 KINDS = (
     Kind("duckdb", ("append", "replace", "merge")),
     Kind("postgres", ("append", "replace", "merge")),
-    Kind("parquet", ("replace",), fenced=False, reshaped=True),
-    Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False),
+    Kind("parquet", ("replace",), fenced=False, reshaped=True, database=False),
+    Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False, database=False),
+    Kind("folder", FOLDER_MODES, database=False, finds_rows=True),
 )
 
 
@@ -106,6 +114,13 @@ class Place:
         rows = pq.read_table(self.file).to_pylist()
         return [tuple(row[c] for c in columns) for row in rows]
 
+    def _folder(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        """As those see it who know nothing of a manifest."""
+        if not list(self.file.glob("**/*.parquet")):
+            return [] if self.file.exists() else None
+        rows = ds.dataset(self.file, partitioning="hive").to_table().to_pylist()
+        return [tuple(row[c] for c in columns) for row in rows]
+
     def _csv(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
         if not self.file.exists():
             return None
@@ -123,7 +138,12 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Names of files of ours that no one should find after a load."""
-        return sorted(p.name for p in self.file.parent.glob(".*"))
+        hidden = sorted(p.name for p in self.file.parent.glob(".*"))
+        if self.kind.name == "folder":
+            ours = ("pending", "sweep", "tmp")
+            found = [p for name in ours for p in (self.file / "_etl" / name).glob("*")]
+            hidden += sorted(p.name for p in found)
+        return hidden
 
 
 def _quoted(name: str) -> str:
@@ -136,6 +156,8 @@ def make_place(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Plac
     if kind.name == "duckdb":
         file = folder / "warehouse.db"
         return Place(kind, f"duckdb:///{file}", file)
+    if kind.name == "folder":
+        return Place(kind, f"{folder}/orders/", folder / "orders", table=None)
     file = folder / f"orders.{kind.name}"
     return Place(kind, str(file), file, table=None)
 
@@ -164,7 +186,11 @@ class Case:
 
     @property
     def spec(self) -> WriteSpec:
-        return WriteSpec(mode=self.mode, key=("id",) if self.mode == "merge" else ())
+        return WriteSpec(
+            mode=self.mode,
+            key=("id",) if self.mode == "merge" else (),
+            partition_by=("id",) if self.mode == "replace_partition" else (),
+        )
 
     def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:
         return self.place.open().begin(
