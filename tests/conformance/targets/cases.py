@@ -140,9 +140,8 @@ class Place:
         """Names of files of ours that no one should find after a load."""
         hidden = sorted(p.name for p in self.file.parent.glob(".*"))
         if self.kind.name == "folder":
-            ours = ("pending", "sweep", "tmp")
-            found = [p for name in ours for p in (self.file / "_etl" / name).glob("*")]
-            hidden += sorted(p.name for p in found)
+            ours = ("pending/*", "tmp/*", "sweep/attempt-*")
+            hidden += sorted(p.name for name in ours for p in (self.file / "_etl").glob(name))
         return hidden
 
 
@@ -191,6 +190,11 @@ class Case:
             key=("id",) if self.mode == "merge" else (),
             partition_by=("id",) if self.mode == "replace_partition" else (),
         )
+
+    def many(self, count: int) -> list[tuple[Any, ...]]:
+        """So many rows, no two of them the same, in twenty partitions where those are folders."""
+        folders = self.place.kind.name == "folder" and self.mode == "replace_partition"
+        return [(n % 20 if folders else n, f"{n:05d}".ljust(100, "x")) for n in range(count)]
 
     def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:
         return self.place.open().begin(

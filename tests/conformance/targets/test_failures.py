@@ -131,7 +131,7 @@ CHILD = textwrap.dedent(
     session = case.begin(suite.a_load("b" * 32))
     if told["when"] == "begun":
         die()
-    rows = [(n, "x" * 100) for n in range(2000)]
+    rows = case.many(2000)
     session.write(
         suite.reader(session, rows, batch_rows=500, then=die if told["when"] == "writing" else None)
     )
@@ -169,7 +169,7 @@ def test_a_killed_load_runs_again_to_exactly_one_clean_load(case: Case, when: st
     assert case.place.open().ledger()[-1].load_id[0] == ("b" if survived else "a")
     if not survived:
         assert case.place.rows() == [("5000", "before")]
-    again = case.load(a_load("b" * 32), [(n, "x" * 100) for n in range(2000)])
+    again = case.load(a_load("b" * 32), case.many(2000))
     assert (again is None) is survived
     rows = case.place.rows() or []
     assert len(rows) == (2000 if case.mode == "replace" else 2001)

@@ -47,11 +47,18 @@ class Rewrite:
 def add_load(
     snapshot: Snapshot, entry: LedgerEntry, files: tuple[DataFile, ...], *, version: int
 ) -> Rewrite:
-    """Publish a load by its mode. What an earlier publish of the same load brought is gone."""
+    """Publish a load by its mode.
+
+    What an earlier publish of the same load brought is gone, but for the partitions that a
+    replace_partition does not touch.
+    """
+    partitions = {file.partition for file in files}
+    earlier = snapshot.find(entry.load_id)
+    if entry.mode == "replace_partition" and earlier is not None:
+        files += tuple(file for file in earlier.files if file.partition not in partitions)
     record = LoadRecord.of(entry, version=version, files=files)
     if entry.mode == "replace":
         return _replaced(snapshot, record)
-    partitions = {file.partition for file in files}
 
     def change(old: LoadRecord) -> LoadRecord | None:
         if old.load_id == entry.load_id:
@@ -61,7 +68,8 @@ def add_load(
         left = tuple(file for file in old.files if file.partition not in partitions)
         if len(left) == len(old.files):
             return old
-        return replace(old, files=left, superseded=not left)
+        # What a load had replaced may be put back by loading it again; an append would be doubled.
+        return replace(old, files=left, superseded=not left or old.entry.mode != "append")
 
     return _rewritten(snapshot, change, added=record)
 
@@ -95,6 +103,7 @@ def _rewritten(
     fresh: list[LoadRecord] = []
     dropped_files: list[str] = []
     dropped_lists: list[str] = []
+    taken_over = {file.key for file in added.files} if added is not None else set()
     for ref, records in snapshot.lists:
         changed = [change(record) for record in records]
         if all(new is old for new, old in zip(changed, records, strict=True)):
@@ -103,8 +112,10 @@ def _rewritten(
         dropped_lists.append(ref.key)
         fresh += [record for record in changed if record is not None]
         for old, new in zip(records, changed, strict=True):
-            left = {file.key for file in new.files} if new is not None else set()
-            dropped_files += [file.key for file in old.files if file.key not in left]
+            if new is old:
+                continue
+            still = {file.key for file in new.files} if new is not None else taken_over
+            dropped_files += [file.key for file in old.files if file.key not in still]
     if len(kept) >= MANY_LISTS:
         small = [(ref, records) for ref, records in kept if ref.weight < SMALL]
         for ref, records in small:
