@@ -39,6 +39,9 @@ def open_target(
         from airflow_etl_provider.engines.targets.postgres import PostgresTarget
 
         return PostgresTarget(at.connection, table=table)
+    if at.kind == "folder":
+        _refuse_table(spec, at)
+        return _open_folder(spec, at)
     if at.path is None:
         raise SpecificationError(f"The target names no file. {SUPPORTED}")
     if at.kind == "duckdb":
@@ -46,8 +49,6 @@ def open_target(
 
         return DuckDbTarget(at.path, table=table)
     _refuse_table(spec, at)
-    if at.kind == "folder":
-        return _open_folder(spec, at.path)
     if at.kind == "parquet":
         from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
 
@@ -57,13 +58,12 @@ def open_target(
     return CsvFileTarget(at.path)
 
 
-def _open_folder(spec: TargetSpec, path: Path) -> Target:
-    from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget
-    from airflow_etl_provider.engines.targets.parquet_folder.local_store import LocalStore
+def _open_folder(spec: TargetSpec, at: TargetLocation) -> Target:
+    from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget, open_store
 
     return ParquetFolderTarget(
-        LocalStore(path),
-        quarantine_home=f"{path}.quarantine",
+        open_store(at),
+        quarantine_home=None if at.path is None else f"{at.path}.quarantine",
         reshape=spec.mode == "replace",
         keep_versions=spec.keep_versions,
     )
@@ -72,7 +72,7 @@ def _open_folder(spec: TargetSpec, path: Path) -> Target:
 def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:
     if spec.table is not None:
         raise SpecificationError(
-            f"The target {at.path} is a {'folder' if at.kind == 'folder' else 'file'}; it has no "
-            f"table {spec.table!r}.",
+            f"The target {at.url or at.path} is a {'folder' if at.kind == 'folder' else 'file'}; "
+            f"it has no table {spec.table!r}.",
             hint="Leave `table` away.",
         )

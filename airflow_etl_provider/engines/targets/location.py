@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.exceptions import (
     ConnectionNotFoundError,
     NotSupportedYetError,
@@ -21,15 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["SUPPORTED", "TargetLocation", "locate", "parse_target"]
 
 SUPPORTED = (
-    "Supported are connections of type postgres, duckdb and file, and the locations "
-    "postgresql://user@host/database, duckdb:///file.db, file.parquet, file.csv and folder/ (with "
-    "its slash: a folder of Parquet files)."
+    "Supported are connections of type postgres, duckdb, file and aws, and the locations "
+    "postgresql://user@host/database, duckdb:///file.db, file.parquet, file.csv, and folder/ or "
+    "s3://bucket/prefix/ (with the slash: a folder of Parquet files)."
 )
 
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg")
 _STORES = (
-    "s3",
-    "s3a",
     "gs",
     "gcs",
     "abfs",
@@ -48,10 +47,11 @@ COMMAND_LINE = "target"
 
 @dataclass(frozen=True, slots=True)
 class TargetLocation:
-    """Where a target is. PostgreSQL has a connection, all others a path."""
+    """Where a target is: PostgreSQL has a connection, S3 a URL and perhaps one, others a path."""
 
     kind: Literal["postgres", "duckdb", "parquet", "csv", "folder"]
     path: Path | None = None
+    url: str | None = None
     connection: Connection | None = None
 
 
@@ -74,6 +74,14 @@ def locate(spec: TargetSpec, *, connections: Connections, base: Path | None) -> 
                 hint="Write `location: name.parquet`, `location: name.csv` or `location: folder/`.",
             )
         return _at(spec.location, base=Path(folder) if folder else base, allow_password=False)
+    if kind == "aws":
+        if spec.location is None or not is_remote(spec.location):
+            raise SpecificationError(
+                f"The target's connection {connection.name!r} is of type aws; it needs a location.",
+                hint="Write `location: s3://bucket/prefix/`.",
+            )
+        at = _at(spec.location, base=None, allow_password=False)
+        return TargetLocation(at.kind, url=at.url, connection=connection)
     if kind not in ("duckdb", "postgres", "postgresql"):
         raise SpecificationError(
             f"The target's connection {connection.name!r} is of type {connection.kind!r}. "
@@ -141,6 +149,13 @@ def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation
                 "A DuckDB target is written duckdb:///relative.db or duckdb:////absolute.db."
             )
         return TargetLocation("duckdb", path=_resolved(rest[1:], base))
+    if is_remote(text):
+        if not rest.endswith("/"):
+            raise NotSupportedYetError(
+                f"A single file at {scheme}:// is not supported yet as a target.",
+                hint=f"For a folder of Parquet files write {text}/, with a slash at its end.",
+            )
+        return TargetLocation("folder", url=f"s3://{rest}")
     if scheme in _STORES:
         raise NotSupportedYetError(f"A target at {scheme}:// is not supported yet. {SUPPORTED}")
     if scheme not in ("", "file"):

@@ -6,8 +6,10 @@ A new kind of target is one more entry of KINDS.
 from __future__ import annotations
 
 import csv
+import shutil
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,6 +21,7 @@ import pytest
 from psycopg2 import sql
 
 from airflow_etl_provider.contracts.load import Load
+from airflow_etl_provider.contracts.pipeline import TargetSpec
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.targets import open_target, parse_target
@@ -26,9 +29,9 @@ from airflow_etl_provider.engines.targets.base import Publication, Published, Wr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from airflow_etl_provider.engines.targets.base import LoadSession, Target
+    from tests.conftest import S3Server
 
 Rows = list[tuple[str | None, ...]]
 
@@ -61,6 +64,7 @@ KINDS = (
     Kind("parquet", ("replace",), fenced=False, reshaped=True, database=False),
     Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False, database=False),
     Kind("folder", FOLDER_MODES, database=False, finds_rows=True),
+    Kind("s3", ("append", "replace"), database=False, finds_rows=True),
 )
 
 
@@ -72,9 +76,14 @@ class Place:
     url: str
     file: Path
     table: str | None = "orders"
+    s3: S3Server | None = None
 
     def open(self) -> Target:
         spec, connections = parse_target(self.url, table=self.table)
+        if self.s3 is not None:
+            spec, connections = TargetSpec(
+                connection="lake", location=self.url
+            ), self.s3.connections
         return open_target(spec, connections=connections, base=None, pipeline="orders")
 
     def rows(self, *columns: str, table: str = "orders") -> Rows | None:
@@ -121,6 +130,18 @@ class Place:
         rows = ds.dataset(self.file, partitioning="hive").to_table().to_pylist()
         return [tuple(row[c] for c in columns) for row in rows]
 
+    def _s3(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        assert self.s3 is not None
+        bucket, client = Path(self.file.parent, "bucket"), self.s3.client()
+        shutil.rmtree(bucket, ignore_errors=True)
+        (bucket / "orders").mkdir(parents=True)
+        keys = [key for key in self.s3.keys("orders/") if key.endswith(".parquet")]
+        for key in keys:
+            file = bucket / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(self.s3.bucket, key, str(file))
+        return replace(self, file=bucket / "orders")._folder(columns, table)
+
     def _csv(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
         if not self.file.exists():
             return None
@@ -138,6 +159,12 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Names of files of ours that no one should find after a load."""
+        if self.s3 is not None:
+            uploads = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket)
+            ours = ("orders/_etl/tmp/", "orders/_etl/sweep/attempt-")
+            return [u["Key"] for u in uploads.get("Uploads", [])] + [
+                key for key in self.s3.keys() if key.startswith(ours)
+            ]
         hidden = sorted(p.name for p in self.file.parent.glob(".*"))
         if self.kind.name == "folder":
             ours = ("pending/*", "tmp/*", "sweep/attempt-*")
@@ -157,6 +184,9 @@ def make_place(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Plac
         return Place(kind, f"duckdb:///{file}", file)
     if kind.name == "folder":
         return Place(kind, f"{folder}/orders/", folder / "orders", table=None)
+    if kind.name == "s3":
+        server = request.getfixturevalue("s3_server")
+        return Place(kind, server.url("orders/"), folder / "orders", table=None, s3=server)
     file = folder / f"orders.{kind.name}"
     return Place(kind, str(file), file, table=None)
 
@@ -167,13 +197,20 @@ def parameters(*, mode: str | None = None, **declared: bool) -> list[Any]:
         pytest.param(
             (kind, kind_mode),
             id=f"{kind.name}-{kind_mode}",
-            marks=[pytest.mark.postgres] if kind.name == "postgres" else [],
+            marks=[getattr(pytest.mark, kind.name)] if kind.name in ("postgres", "s3") else [],
         )
         for kind in KINDS
         for kind_mode in kind.modes
         if mode in (None, kind_mode)
         and all(getattr(kind, name) is value for name, value in declared.items())
     ]
+
+
+def server_of(told: dict[str, str]) -> S3Server:
+    """The server again, in another process."""
+    from tests.conftest import S3Server
+
+    return S3Server(**told)
 
 
 @dataclass
@@ -193,7 +230,7 @@ class Case:
 
     def many(self, count: int) -> list[tuple[Any, ...]]:
         """So many rows, no two of them the same, in twenty partitions where those are folders."""
-        folders = self.place.kind.name == "folder" and self.mode == "replace_partition"
+        folders = self.place.kind.name in ("folder", "s3") and self.mode == "replace_partition"
         return [(n % 20 if folders else n, f"{n:05d}".ljust(100, "x")) for n in range(count)]
 
     def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:

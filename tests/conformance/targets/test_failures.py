@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +128,8 @@ CHILD = textwrap.dedent(
 
     kind = next(kind for kind in suite.KINDS if kind.name == told["kind"])
     place = suite.Place(kind, told["url"], Path(told["file"]), told["table"])
+    if told["s3"]:
+        place.s3 = suite.server_of(told["s3"])
     case = suite.Case(place, told["mode"])
     session = case.begin(suite.a_load("b" * 32))
     if told["when"] == "begun":
@@ -151,6 +154,7 @@ def kill_while(case: Case, when: str) -> None:
         "url": case.place.url,
         "file": str(case.place.file),
         "table": case.place.table,
+        "s3": None if case.place.s3 is None else asdict(case.place.s3),
         "mode": case.mode,
         "when": when,
     }

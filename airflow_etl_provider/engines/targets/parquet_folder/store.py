@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Protocol
 
+from airflow_etl_provider.exceptions import SpecificationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
-__all__ = ["PendingFile", "Store"]
+    from airflow_etl_provider.engines.targets.location import TargetLocation
+
+__all__ = ["PendingFile", "Store", "open_store"]
+
+
+def open_store(at: TargetLocation) -> Store:
+    """Open the place of a folder; nothing is asked of it yet."""
+    if at.url is not None:
+        from airflow_etl_provider.engines.targets.parquet_folder.s3_store import S3Store
+
+        return S3Store(at.url, connection=at.connection)
+    if at.path is None:
+        raise SpecificationError("The target names no folder.")
+    from airflow_etl_provider.engines.targets.parquet_folder.local_store import LocalStore
+
+    return LocalStore(at.path)
 
 
 class PendingFile(Protocol):
     """A data file that nobody sees yet, whatever lists the folder."""
 
-    key: str
-    file: IO[bytes]
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def file(self) -> IO[bytes]:
+        """Takes the bytes."""
 
     def seal(self) -> None:
         """Make what was written durable; it stays unseen until the store reveals it."""

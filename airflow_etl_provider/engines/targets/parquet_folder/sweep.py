@@ -57,19 +57,19 @@ def note(store: Store, key: str, keys: Sequence[str]) -> None:
 
 def sweep(history: History, snapshot: Snapshot) -> None:
     """Remove what is left over at a version. What fails is logged, and done by the next load."""
-    try:
-        count = _sweep_pending(history.store, snapshot)
-        count += _sweep_lists(history.store, snapshot)
-        count += _sweep_history(history, snapshot)
-    except EtlError as error:
-        log.warning(
-            "%s could not be swept (%s); the next load will try again.",
-            history.store.name,
-            error.code,
-        )
-    else:
-        if count:
-            log.info("Swept %d files of %s.", count, history.store.name)
+    count = 0
+    # Each for itself: not everyone who may delete may also list uploads.
+    for part in (_sweep_lists, _sweep_pending, _sweep_history):
+        try:
+            count += part(history, snapshot)
+        except EtlError as error:
+            log.warning(
+                "%s could not be swept (%s); the next load will try again.",
+                history.store.name,
+                error.code,
+            )
+    if count:
+        log.info("Swept %d files of %s.", count, history.store.name)
 
 
 def _is_over(epoch: int, snapshot: Snapshot) -> bool:
@@ -79,9 +79,9 @@ def _is_over(epoch: int, snapshot: Snapshot) -> bool:
     return epoch <= snapshot.manifest.epoch and epoch not in living
 
 
-def _sweep_pending(store: Store, snapshot: Snapshot) -> int:
+def _sweep_pending(history: History, snapshot: Snapshot) -> int:
     count = 0
-    for file in store.pending():
+    for file in history.store.pending():
         epoch = owner_of(file.key, table=snapshot.manifest.table)
         if epoch is not None and _is_over(epoch, snapshot):
             file.discard()
@@ -89,8 +89,8 @@ def _sweep_pending(store: Store, snapshot: Snapshot) -> int:
     return count
 
 
-def _sweep_lists(store: Store, snapshot: Snapshot) -> int:
-    count = 0
+def _sweep_lists(history: History, snapshot: Snapshot) -> int:
+    count, store = 0, history.store
     for key in store.keys(SWEEP):
         found = _LIST.fullmatch(key.removeprefix(SWEEP))
         if found is None:
