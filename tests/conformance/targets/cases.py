@@ -81,9 +81,10 @@ class Place:
     def open(self) -> Target:
         spec, connections = parse_target(self.url, table=self.table)
         if self.s3 is not None:
-            spec, connections = TargetSpec(
-                connection="lake", location=self.url
-            ), self.s3.connections
+            spec, connections = (
+                TargetSpec(connection="lake", location=self.url),
+                self.s3.connections,
+            )
         return open_target(spec, connections=connections, base=None, pipeline="orders")
 
     def rows(self, *columns: str, table: str = "orders") -> Rows | None:
@@ -163,7 +164,7 @@ class Place:
             uploads = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket)
             ours = ("orders/_etl/tmp/", "orders/_etl/sweep/attempt-")
             return [u["Key"] for u in uploads.get("Uploads", [])] + [
-                key for key in self.s3.keys() if key.startswith(ours)
+                key for key in self.s3.keys("orders/") if key.startswith(ours)
             ]
         hidden = sorted(p.name for p in self.file.parent.glob(".*"))
         if self.kind.name == "folder":
