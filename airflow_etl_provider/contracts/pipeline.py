@@ -56,7 +56,10 @@ class TargetSpec(Spec):
     ] = None
     location: Annotated[
         Text | None,
-        Field(description="A file (orders.parquet, orders.csv) or a database's URL, with `table`."),
+        Field(
+            description="A file (orders.parquet, orders.csv), a folder of Parquet files "
+            "(orders/), or a database's URL, with `table`."
+        ),
     ] = None
     table: Annotated[
         Text | None, Field(description="table or schema.table; made when it is not there.")
@@ -89,7 +92,7 @@ class TargetSpec(Spec):
         Words(("stop", "replace_load")),
         Field(
             description="Append, when the same window comes with other input or contract: stop, or "
-            "remove the earlier load first (needs load_columns)."
+            "remove the earlier load first (needs load_columns, but for a folder)."
         ),
     ] = "stop"
     load_columns: Annotated[
@@ -109,6 +112,14 @@ class TargetSpec(Spec):
             "included."
         ),
     ] = None
+
+    keep_versions: Annotated[
+        Annotated[int, Field(strict=True, ge=0)],
+        Field(
+            description="Folder of Parquet files: for so many more versions the files of replaced "
+            "rows stay, for readers that go by the manifest; 0 removes them at once."
+        ),
+    ] = 0
 
     @model_validator(mode="after")
     def _fits(self) -> TargetSpec:
@@ -130,7 +141,12 @@ class TargetSpec(Spec):
             faults.add(("latest_by",), f"goes with `mode: merge`, and mode is {self.mode}")
         if self.deletes is not None and self.mode != "merge":
             faults.add(("deletes",), f"goes with `mode: merge`, and mode is {self.mode}")
-        if self.on_reload == "replace_load" and not self.load_columns:
+        is_folder = self.location is not None and self.location.endswith("/")
+        if self.keep_versions and not is_folder:
+            faults.add(
+                ("keep_versions",), "goes with a folder of Parquet files: a location ending in /"
+            )
+        if self.on_reload == "replace_load" and not self.load_columns and not is_folder:
             faults.add(("on_reload",), "replace_load needs `load_columns: true`")
         faults.report()
         return self

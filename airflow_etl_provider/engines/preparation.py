@@ -38,7 +38,7 @@ NOT_ABOUT_ROWS: dict[str, Any] = {
     **dict.fromkeys(
         ("description", "max_rejected", "quarantine", "on_error", "engine", "mapping"), True
     ),
-    "target": {"lock_timeout": True, "statement_timeout": True},
+    "target": dict.fromkeys(("keep_versions", "lock_timeout", "statement_timeout"), True),
 }
 """Keys of a pipeline that change no row of the target, so that changing them is no other load."""
 

@@ -1,4 +1,4 @@
-"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files."""
+"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files, folders of Parquet files."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def open_target(
             statement_timeout=spec.statement_timeout,
         )
     _refuse_timeouts(spec, at)
+    if at.kind == "folder":
+        _refuse_table(spec, at)
+        return _open_folder(spec, at)
     if at.path is None:
         raise SpecificationError(f"The target names no file. {SUPPORTED}")
     if at.kind == "duckdb":
@@ -72,9 +75,21 @@ def _refuse_timeouts(spec: TargetSpec, at: TargetLocation) -> None:
             )
 
 
+def _open_folder(spec: TargetSpec, at: TargetLocation) -> Target:
+    from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget, open_store
+
+    return ParquetFolderTarget(
+        open_store(at),
+        quarantine_home=None if at.path is None else f"{at.path}.quarantine",
+        reshape=spec.mode == "replace",
+        keep_versions=spec.keep_versions,
+    )
+
+
 def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:
     if spec.table is not None:
         raise SpecificationError(
-            f"The target {at.path} is a file; it has no table {spec.table!r}.",
+            f"The target {at.url or at.path} is a {'folder' if at.kind == 'folder' else 'file'}; "
+            f"it has no table {spec.table!r}.",
             hint="Leave `table` away.",
         )

@@ -38,7 +38,12 @@ Verdict = Literal["load", "already_loaded", "replace_load"]
 
 
 def judge_reload(
-    previous: LedgerEntry | None, *, load: Load, write: WriteSpec, superseded: bool = False
+    previous: LedgerEntry | None,
+    *,
+    load: Load,
+    write: WriteSpec,
+    superseded: bool = False,
+    finds_rows: bool = False,
 ) -> Verdict:
     """Decide what a load does about the published entry of the same load id.
 
@@ -49,6 +54,7 @@ def judge_reload(
     :param superseded: another load replaced rows since (`supersedes`), so that those of `previous`
         may be gone. A new run then loads again; a retry of the run that published them does not, or
         it would put old rows over newer ones.
+    :param finds_rows: the target tells the rows of a load apart without load columns.
     :raises LoadConflictError: append, other input or contract, and `on_reload` is `stop`.
     """
     if previous is None or (superseded and previous.run_id != load.run_id):
@@ -68,7 +74,8 @@ def judge_reload(
         f"Load {load.load_id} of pipeline {load.pipeline!r} ({load.window}) was appended before to "
         f"{previous.target} at {previous.published_at} with another {changed}.",
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
-        "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
+        f"{'' if finds_rows else '(needs `load_columns: true`) '}to remove the earlier load first, "
+        "or use merge or replace.",
     )
 
 
@@ -153,6 +160,8 @@ def require_partition(schema: Schema, write: WriteSpec) -> None:
 
 def require_load_columns(load: Load, write: WriteSpec) -> None:
     """Refuse `on_reload: replace_load` where the rows of a load could not be found again.
+
+    Not for targets that keep the rows of a load apart, such as a folder of files.
 
     :raises SpecificationError: append mode without load columns.
     """

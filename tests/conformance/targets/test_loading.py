@@ -67,7 +67,7 @@ def test_nothing_is_seen_before_the_publish(case: Case) -> None:
     assert case.place.rows() == [("1", "one")]
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_a_load_fits_into_the_table_that_is_there(case: Case) -> None:
     case.place.execute(
         "create table orders (extra varchar(9) default 'kept', name varchar(40), "
@@ -89,7 +89,7 @@ def test_a_load_fits_into_the_table_that_is_there(case: Case) -> None:
     )
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_the_schema_of_a_table_is_told_as_it_is(case: Case) -> None:
     assert case.place.open().schema() is None
     case.place.execute(
@@ -106,7 +106,7 @@ def test_the_schema_of_a_table_is_told_as_it_is(case: Case) -> None:
     ]
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_a_column_that_the_table_lacks_is_named(case: Case) -> None:
     case.place.execute("create table orders (id bigint)")
     with pytest.raises(TargetSchemaError, match="'name'"):
