@@ -24,6 +24,7 @@ examples:
       --mode merge --key order_id
   airflow-etl load messy.csv clean.csv --all-text
   airflow-etl load events.jsonl events.parquet --max-rejected 1% --json
+  airflow-etl load events.jsonl s3://lake/events/ --partition-by day
 
 The dialect, the encoding and the types are found out from the file. A row that does not fit goes
 to the quarantine with its reasons; `airflow-etl quarantine show LOCATION` shows it. A password is
@@ -49,6 +50,16 @@ examples:
 """
 
 
+FILES_EPILOG = """\
+examples:
+  airflow-etl files lake/orders/
+  airflow-etl files s3://lake/orders/ --connection aws_default --json
+
+One path or URL a line: those of the newest published version, and no other.
+
+"""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the whole parser; each command sets `command` (and `action`)."""
     parser = argparse.ArgumentParser(
@@ -67,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_undo(commands)
     _add_schema(commands)
     _add_quarantine(commands)
+    _add_files(commands)
     return parser
 
 
@@ -108,15 +120,26 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="postgresql://user@host/database, duckdb:///file.db, file.parquet or file.csv",
+        help="postgresql://user@host/database, duckdb:///file.db, file.parquet, file.csv, or a "
+        "folder of Parquet files: folder/ or s3://bucket/prefix/",
     )
     parser.add_argument(
         "--table", metavar="T", help="table to load into (default: named after the file)"
     )
     parser.add_argument(
         "--mode",
-        choices=["append", "replace", "merge"],
-        help="what becomes of rows already there (default: append to tables, replace files)",
+        choices=["append", "replace", "replace_partition", "merge"],
+        help="what becomes of rows already there (default: append to tables and folders, replace "
+        "files)",
+    )
+    parser.add_argument(
+        "--partition-by",
+        metavar="COLUMN",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns that name a partition: what replace_partition replaces, and the folders in "
+        "a folder of Parquet files",
     )
     parser.add_argument(
         "--key",
@@ -226,6 +249,19 @@ def _add_quarantine(commands: argparse._SubParsersAction[argparse.ArgumentParser
     show.add_argument("location", metavar="LOCATION", help="as the report of a load names it")
     show.add_argument(
         "--limit", metavar="N", type=_count, default=20, help="rows to show (default: 20)"
+    )
+
+
+def _add_files(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "files",
+        "Name the files that hold the rows of a folder of Parquet files",
+        epilog=FILES_EPILOG,
+    )
+    parser.add_argument("location", metavar="FOLDER/", help="as the target of a load names it")
+    parser.add_argument(
+        "--connection", metavar="NAME", help="the Airflow connection that the target names"
     )
 
 
