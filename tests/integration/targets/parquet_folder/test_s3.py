@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_etl_provider.cli import main
 from airflow_etl_provider.engines.targets.parquet_folder import s3_store
 from airflow_etl_provider.engines.targets.parquet_folder.s3_store import S3Store
 from airflow_etl_provider.exceptions import (
@@ -241,3 +242,26 @@ def test_uploads_of_another_folder_are_left_alone(s3_server: S3Server, tmp_path:
         assert len(uploads(s3_server)) == 1
         inner.publish(living, count)
     assert len(data(s3_server)) == 3
+
+
+def test_a_csv_is_loaded_into_a_prefix_by_the_command_line(
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders.csv").write_text("id,shop\n1,x\n2,y\n")
+    words = ["load", "orders.csv", s3_server.url("orders/"), "--partition-by", "shop"]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert [key.rpartition("/")[0] for key in data(s3_server)] == [
+        "orders/shop=x",
+        "orders/shop=y",
+    ]
+    capsys.readouterr()
+    assert main(["files", s3_server.url("orders/")]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed == [s3_server.url(key) for key in data(s3_server)]
