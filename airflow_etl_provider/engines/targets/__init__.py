@@ -71,7 +71,8 @@ def _refuse_timeouts(spec: TargetSpec, at: TargetLocation) -> None:
     for key, value in wanted:
         if value is not None:
             raise SpecificationError(
-                f"`target.{key}` means nothing for {at.path}.", hint=f"Leave `{key}` away."
+                f"`target.{key}` means nothing for {at.url or at.path}.",
+                hint=f"Leave `{key}` away.",
             )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 A, B = "a" * 32, "b" * 32
 MARKED = {"load_columns": True}
 
+tables = pytest.mark.parametrize("case", parameters(mode="append", database=True), indirect=True)
 appends = pytest.mark.parametrize("case", parameters(mode="append"), indirect=True)
 others = pytest.mark.parametrize(
     "case",
@@ -71,7 +72,7 @@ def test_an_attempt_under_way_is_fenced_by_an_undo(case: Case) -> None:
     assert case.place.open().ledger() == []
 
 
-@appends
+@tables
 def test_rows_without_the_loads_id_are_not_guessed(case: Case) -> None:
     case.load(a_load(A), [(1, "one")])
     with pytest.raises(UndoError, match="_etl_load_id"):
@@ -83,7 +84,7 @@ def test_rows_without_the_loads_id_are_not_guessed(case: Case) -> None:
     assert len(case.place.open().ledger()) == 1
 
 
-@appends
+@tables
 def test_a_load_of_which_rows_are_missing_stays(case: Case) -> None:
     case.load(a_load(A), [(1, "one"), (2, "two")], **MARKED)
     case.place.execute("delete from orders where id = 1")
@@ -102,7 +103,7 @@ def test_where_the_table_was_replaced_only_the_ledger_is_mended(case: Case) -> N
     assert [entry.load_id for entry in case.place.open().ledger()] == [B]
 
 
-@appends
+@tables
 def test_where_the_table_was_dropped_only_the_ledger_is_mended(case: Case) -> None:
     case.load(a_load(A), [(1, "one")], **MARKED)
     case.place.execute("drop table orders")

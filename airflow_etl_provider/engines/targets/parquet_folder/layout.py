@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.engines.targets.deletes import require_deletes
 from airflow_etl_provider.engines.targets.parquet_folder.partitions import check_partition_by
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -38,6 +39,7 @@ def check_write(full: Schema, write: WriteSpec) -> None:
         raise SpecificationError(
             "Mode replace_partition needs `partition_by`: the columns that name a partition."
         )
+    require_deletes(full, write)
     check_partition_by(write.partition_by, full)
     seen: dict[str, str] = {}
     for name in full.names:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.engines.targets.base import Undone
 from airflow_etl_provider.engines.targets.incoming import with_load_columns
-from airflow_etl_provider.engines.targets.ledger import judge_reload
+from airflow_etl_provider.engines.targets.ledger import judge_reload, judge_undo
 from airflow_etl_provider.engines.targets.parquet_folder.history import KEPT_VERSIONS, History
 from airflow_etl_provider.engines.targets.parquet_folder.layout import check_write, layout_of
 from airflow_etl_provider.engines.targets.parquet_folder.manifest import LivingAttempt
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
     from airflow_etl_provider.engines.targets.parquet_folder.history import Snapshot
     from airflow_etl_provider.engines.targets.parquet_folder.manifest import ListRef, Manifest
@@ -86,6 +88,9 @@ class ParquetFolderTarget:
         snapshot = None if self._reshape else self.history.read()
         return snapshot.manifest.schema if snapshot is not None else None
 
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return None
+
     def ledger(self) -> list[LedgerEntry]:
         snapshot = self.history.read()
         records = list(snapshot.records()) if snapshot is not None else []
@@ -123,30 +128,35 @@ class ParquetFolderTarget:
             self, load, schema, write, layout=layout, begun=begun, done=done[0] if done else None
         )
 
-    def undo(self, load_id: str) -> int:
-        """Take a load back: its rows and its row in the ledger; returns how many rows.
-
-        Rows that it replaced do not come back.
-
-        :raises TargetError: the ledger has no such load.
-        """
-        self.store.prepare()
-        removed: list[int] = []
+    def undo(self, load_id: str) -> Undone:
+        if self.history.read() is not None:
+            self.store.prepare()
+        undone: list[Undone] = []
 
         def decide(before: Snapshot) -> Manifest:
-            record = before.find(load_id)
-            if record is None:
-                raise TargetError(f"The ledger of {self.name} has no load {load_id}.")
-            removed.append(sum(file.rows for file in record.files))
+            found = before.find(load_id)
+            entry = judge_undo(
+                found.entry if found is not None else None,
+                load_id,
+                target=self.name,
+                load_columns=True,
+            )
+            files = found.files if found is not None else ()
+            undone.append(Undone(entry, sum(file.rows for file in files)))
             version = before.version + 1
-            rewrite = remove_load(before, load_id)
             key = list_key(before.manifest.epoch)
             note(self.store, replaced_list(version), [key])
+            rewrite = remove_load(before, load_id)
             ref = self.write_list(rewrite, key=key, version=version)
-            return replace(before.manifest, lists=(*rewrite.kept, ref))
+            attempts = {
+                other: attempt
+                for other, attempt in before.manifest.attempts.items()
+                if other != load_id
+            }
+            return replace(before.manifest, lists=(*rewrite.kept, ref), attempts=attempts)
 
         sweep(self.history, self.history.commit(decide))
-        return removed[-1]
+        return undone[-1]
 
     def write_list(self, rewrite: Rewrite, *, key: str, version: int) -> ListRef:
         """Write the list that a version adds, and note what is not needed once that is there."""

@@ -19,6 +19,7 @@ from airflow_etl_provider.exceptions import (
     TargetDataError,
     TargetError,
     TargetSchemaError,
+    UndoError,
 )
 
 if TYPE_CHECKING:
@@ -243,10 +244,10 @@ def test_replaced_files_are_removed_at_once_unless_told_to_stay(folder: Folder) 
 def test_a_load_can_be_undone(folder: Folder) -> None:
     folder.load("a", [(1, "one"), (2, "two")])
     folder.load("b", [(3, "three")])
-    assert folder.target().undo("a" * 32) == 2
+    assert folder.target().undo("a" * 32).rows_deleted == 2
     assert folder.rows() == [(3, "three")]
     assert [entry.load_id[0] for entry in folder.target().ledger()] == ["b"]
-    with pytest.raises(TargetError, match="no load"):
+    with pytest.raises(UndoError, match="no published load"):
         folder.target().undo("a" * 32)
     folder.load("a", [(1, "one")])
     assert folder.rows() == [(1, "one"), (3, "three")]
