@@ -168,7 +168,9 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--format", choices=["csv", "jsonl", "parquet"], help="of the source (default: found out)"
     )
     parser.add_argument(
-        "--quarantine", metavar="FOLDER", help="where rejected rows go (default: beside the target)"
+        "--quarantine",
+        metavar="FOLDER",
+        help="where rejected rows go, a folder or s3:// (default: beside the target)",
     )
 
 
@@ -243,10 +245,18 @@ def _add_quarantine(commands: argparse._SubParsersAction[argparse.ArgumentParser
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
     listing = _command(actions, "list", "List the quarantined loads below a folder")
     listing.add_argument(
-        "location", metavar="LOCATION", help="a folder, as the report names it, or one above"
+        "location",
+        metavar="LOCATION",
+        help="a folder, as the report names it, or one above; or s3://",
     )
     show = _command(actions, "show", "Show rejected rows: where each stood, why, and its text")
     show.add_argument("location", metavar="LOCATION", help="as the report of a load names it")
+    for action in (listing, show):
+        action.add_argument(
+            "--connection",
+            metavar="NAME",
+            help="an AWS connection for s3:// (default: what the environment logs in with)",
+        )
     show.add_argument(
         "--limit", metavar="N", type=_count, default=20, help="rows to show (default: 20)"
     )

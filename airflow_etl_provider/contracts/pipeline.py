@@ -40,6 +40,7 @@ __all__ = [
     "Incremental",
     "Mode",
     "Pipeline",
+    "QuarantineSpec",
     "RejectBudget",
     "SourceSpec",
     "TargetSpec",
@@ -150,6 +151,43 @@ class TargetSpec(Spec):
             faults.add(("on_reload",), "replace_load needs `load_columns: true`")
         faults.report()
         return self
+
+
+class QuarantineSpec(Spec):
+    """Where rejected rows go. A location alone may be written as a text."""
+
+    location: Annotated[Text, Field(description="A folder, or s3://bucket/folder/.")]
+    connection: Annotated[
+        Text | None,
+        Field(
+            description="An Airflow connection of type aws, for s3://; absent: the target's or the "
+            "source's, if it is one, else what the environment gives."
+        ),
+    ] = None
+
+
+def _read_quarantine(value: object) -> object:
+    return {"location": value} if isinstance(value, str) else value
+
+
+_QUARANTINE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "location": {"type": "string", "description": "A folder, or s3://bucket/folder/."},
+                "connection": {
+                    "type": ["string", "null"],
+                    "description": "An Airflow connection of type aws, for s3://.",
+                },
+            },
+            "required": ["location"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ]
+}
 
 
 class RejectBudget(Spec):
@@ -311,8 +349,13 @@ class Pipeline(Spec):
         Field(description="review: a source that no longer fits the contract stops the run."),
     ] = "review"
     quarantine: Annotated[
-        Text | None,
-        Field(description="The folder for rejected rows; beside the target when absent."),
+        QuarantineSpec | None,
+        BeforeValidator(_read_quarantine),
+        WithJsonSchema(_QUARANTINE_SCHEMA),
+        Field(
+            description="The folder or s3:// prefix for rejected rows; beside the target when "
+            "absent."
+        ),
     ] = None
     engine: Annotated[
         Literal["auto", "duckdb", "spark"],

@@ -248,6 +248,7 @@ class _Run:
             load_id=prepared.load.load_id,
             run_id=prepared.load.run_id,
             owner=Owner(prepared.target.name, session.epoch),
+            connection=prepared.quarantine_connection,
         )
         attempt = Attempt(
             plan=prepared.plan,
@@ -373,6 +374,7 @@ class _Run:
             load_id=prepared.load.load_id,
             published_by=Owner(prepared.target.name, epoch),
             location=location,
+            connection=prepared.quarantine_connection,
         )
         if removed:
             log.info("Swept the rejects of %d other attempts at this load.", len(removed))

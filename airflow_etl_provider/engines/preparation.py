@@ -15,6 +15,7 @@ from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
 from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.connection import Connection, Connections
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.batch import EngineOptions, Window
@@ -54,6 +55,7 @@ class Prepared:
     plan: Plan
     load: Load
     quarantine_home: str
+    quarantine_connection: Connection | None
     unmapped: tuple[str, ...]
 
 
@@ -89,6 +91,7 @@ def prepare(
         )
         stack.callback(target.close)
         existing = _without_own_columns(target.schema(), pipeline)
+    home, keeper = _quarantine_of(pipeline, target, connections=connections, options=options)
     contract = written or contract_by_name(
         name=pipeline.pipeline,
         source=source.schema,
@@ -126,9 +129,8 @@ def prepare(
             on_reload=pipeline.target.on_reload,
             inputs=inputs,
         ),
-        quarantine_home=pipeline.quarantine
-        or target.quarantine_home
-        or str(options.quarantine_home),
+        quarantine_home=home,
+        quarantine_connection=keeper,
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
     )
 
@@ -139,6 +141,21 @@ def _without_own_columns(existing: Schema | None, pipeline: Pipeline) -> Schema 
     if existing is None or deletes is None or deletes.column is None:
         return existing
     return Schema(tuple(field for field in existing if field.name != deletes.column))
+
+
+def _quarantine_of(
+    pipeline: Pipeline, target: Target, *, connections: Connections, options: EngineOptions
+) -> tuple[str, Connection | None]:
+    """Where rejects go, and who logs in there; the login matters in a bucket alone."""
+    given = pipeline.quarantine
+    home = (given and given.location) or target.quarantine_home or str(options.quarantine_home)
+    if given is not None and given.connection is not None:
+        return home, connections(given.connection)
+    if is_remote(home):
+        for name in (pipeline.target.connection, pipeline.source.connection):
+            if name is not None and connections(name).kind == "aws":
+                return home, connections(name)
+    return home, None
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def _locations(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         ("source.location", pipeline.source.location),
         ("target.location", pipeline.target.location),
         ("target.table", pipeline.target.table),
-        ("quarantine", pipeline.quarantine),
+        ("quarantine", pipeline.quarantine and pipeline.quarantine.location),
     ):
         if value:
             yield key, value

@@ -68,6 +68,8 @@ def for_this_task(
     if mapped and source_location and not target_table:
         _refuse_collisions(pipeline)
 
+    quarantine = pipeline.quarantine
+
     def rendered(text: str | None) -> str | None:
         return render(text) if render and text and "{" in text else text
 
@@ -85,7 +87,8 @@ def for_this_task(
                     "table": target_table or rendered(target.table),
                 }
             ),
-            "quarantine": rendered(pipeline.quarantine),
+            "quarantine": quarantine
+            and quarantine.model_copy(update={"location": rendered(quarantine.location)}),
         }
     )
 

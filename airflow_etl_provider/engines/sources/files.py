@@ -58,12 +58,14 @@ class FileInput:
     """One input: what it was when the run began, and where its bytes are.
 
     :param disk_size: size of the file on disk, an archive's for its member.
+    :param scratch: where what is made of it may wait; the system's temporary folder when absent.
     """
 
     identity: InputIdentity
     stored: StoredFile
     disk_size: int
     modified: int
+    scratch: Path | None = None
 
 
 def find_files(
