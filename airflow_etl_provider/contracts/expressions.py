@@ -333,7 +333,8 @@ def _parse_problem(sql: str, kind: str, error: Exception) -> str:
         # The parser speaks of its own classes there.
         near = str(first.get("highlight") or "").strip()
         what = f"something is missing or wrong at {near!r}" if near else "something is missing"
-    return f"The {kind} {place}is no SQL expression: {what.rstrip('.')}. Written: {_short(sql)}"
+    form = "query" if kind == "select" else "expression"
+    return f"The {kind} {place}is no SQL {form}: {what.rstrip('.')}. Written: {_short(sql)}"
 
 
 def _short(sql: str) -> str:

@@ -11,10 +11,13 @@ from airflow_etl_provider.contracts.source_spec import Incremental, SourceSpec
 from airflow_etl_provider.contracts.spec import Text
 from airflow_etl_provider.contracts.types import LogicalType  # noqa: TC001 - pydantic reads it
 
-__all__ = ["MAX_INPUTS", "InputSpec", "Inputs"]
+__all__ = ["INPUT_NAME", "MAX_INPUTS", "InputSpec", "Inputs"]
 
 MAX_INPUTS = 50
 """More inputs in one select belong into several pipelines."""
+
+INPUT_NAME = r"^(?! )[^:\x00-\x1f\x7f]{1,63}(?<! )$"
+"""What an input may be called, as JSON Schema writes it."""
 
 _MAX_NAME = 63
 

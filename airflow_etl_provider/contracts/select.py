@@ -21,7 +21,7 @@ from airflow_etl_provider.contracts.problem import did_you_mean
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlglot import exp
 
@@ -100,10 +100,10 @@ class ParsedSelect:
     inputs: tuple[InputTable, ...]
 
 
-def parse_select(sql: str, *, inputs: Iterable[str]) -> ParsedSelect:
+def parse_select(sql: str, *, inputs: Collection[str]) -> ParsedSelect:
     """Parse and check what a person wrote.
 
-    :param inputs: the names of the inputs that it may read.
+    :param inputs: the names of the inputs that it reads, and all that it may read.
     :raises SpecificationError: with the position and the reason.
     """
     tree, called = parse_single(sql, kind="select", depth=MAX_DEPTH)
@@ -120,12 +120,17 @@ def parse_select(sql: str, *, inputs: Iterable[str]) -> ParsedSelect:
     for node in tree.walk(bfs=False):
         _check(node, sql, known)
     tree = tree.copy()
-    resolver = _Resolver(sql, tuple(inputs))
+    resolver = _Resolver(sql, inputs)
     resolver.resolve(tree, {})
     _check_output(tree, sql)
     if not resolver.used:
         raise SpecificationError(
             "The select reads none of its inputs.", hint=f"There are: {_listed(inputs)}."
+        )
+    if unread := [name for name in inputs if name not in resolver.used]:
+        raise SpecificationError(
+            f"There is an input {unread[0]!r}, which the select does not read.",
+            hint="Take it out of `inputs`, or read it.",
         )
     return ParsedSelect(sql, tree, tuple(resolver.used.values()))
 
@@ -252,7 +257,7 @@ def _classes_of(name: str) -> frozenset[type[Any]]:
 class _Resolver:
     """Finds what each table of a query is, and gives it a name that nothing else has."""
 
-    def __init__(self, sql: str, inputs: tuple[str, ...]) -> None:
+    def __init__(self, sql: str, inputs: Collection[str]) -> None:
         self._sql = sql
         self._inputs = {name.lower(): name for name in inputs}
         self._queries = 0
@@ -302,7 +307,7 @@ class _Resolver:
                 self.used[name] = InputTable(name, f"input_{len(self.used)}")
             new = self.used[name].key
         else:
-            near = did_you_mean(written, self._inputs.values())
+            near = did_you_mean(written, self._inputs.values()).rstrip("?")
             raise refused(
                 self._sql,
                 "select",

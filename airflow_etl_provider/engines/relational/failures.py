@@ -9,7 +9,7 @@ from airflow_etl_provider.exceptions import CancelledError, EtlError, SelectErro
 
 __all__ = ["select_error"]
 
-_NO_ROOM = ("no space left", "max_temp_directory_size", "could not write", "disk")
+_NO_ROOM = ("no space left", "max_temp_directory_size", "could not write")
 
 
 @overload
@@ -36,17 +36,14 @@ def select_error(
     words = str(error).lower()
     if cancelled or isinstance(error, duckdb.InterruptException):
         return CancelledError("The run was told to stop. Nothing was published.")
-    if any(said in words for said in _NO_ROOM):
+    no_room = any(said in words for said in _NO_ROOM)
+    if no_room or isinstance(error, duckdb.OutOfMemoryException) or "out of memory" in words:
+        what = "disk" if no_room else "memory, or more disk,"
         return SelectError(
-            f"{doing} found no more room on disk for what does not fit into memory. Nothing was "
-            "published.",
-            hint="Make room in the temporary folder (TMPDIR), and look whether a join meets many "
-            "rows with many: each of its keys should be unique on one side.",
-        )
-    if isinstance(error, duckdb.OutOfMemoryException) or "out of memory" in words:
-        return SelectError(
-            f"{doing} takes more memory than the engine may use. Nothing was published.",
-            hint="Raise `memory_limit_mb` in section [etl], or select fewer columns and groups.",
+            f"{doing} takes more {what} than there is. Nothing was published.",
+            hint="Look whether a join meets many rows with many: its key should be unique on one "
+            "side. Else make room in the temporary folder (TMPDIR), where everything goes that does "
+            "not fit into memory, or raise `memory_limit_mb` in section [etl].",
         )
     return SelectError(f"{doing} failed: {_redacted(error)}. Nothing was published.",
         hint="A cast or an overflow ends the whole select: give the field a type under `fields` of "

@@ -42,6 +42,10 @@ OUTCOME = "select"
 
 _TABLE, _VIEW = "etl_outcome", "etl_outcome_rows"
 
+_UNSAFE = "statistics_propagation,compressed_materialization"
+"""DuckDB 2.0.0 takes too small a range for a sum after a join with an empty side, and then fails to
+sort by it; what else it concludes of such a range is not for us to find out."""
+
 _MOST_WIDE = 10**38
 """Whole numbers of more digits fit no type of ours."""
 
@@ -60,13 +64,10 @@ def open_select(
     :raises SpecificationError: the select is refused, or does not fit its inputs.
     """
     parsed = parse_select(pipeline.select or "", inputs=pipeline.inputs)
-    read = {table.name for table in parsed.inputs}
     sources: dict[str, Source] = {}
     schemas: dict[str, Schema] = {}
     with ExitStack() as stack:
         for name, spec in pipeline.inputs.items():
-            if name not in read:
-                continue
             try:
                 source = open_source(
                     spec,
@@ -84,8 +85,7 @@ def open_select(
         bound = bind_select(parsed, schemas=schemas)
         # From here on the source itself closes them.
         stack.pop_all()
-    unread = tuple(name for name in pipeline.inputs if name not in read)
-    return SelectSource(bound, sources=sources, schemas=schemas, unread=unread)
+    return SelectSource(bound, sources=sources, schemas=schemas)
 
 
 class SelectSource:
@@ -93,20 +93,12 @@ class SelectSource:
 
     `take` comes first: it reads the inputs and runs the query on the connection of a compute
     session. Scans on that connection then give the rows, however often.
-
-    :param unread: inputs that the query does not read.
     """
 
     def __init__(
-        self,
-        bound: BoundSelect,
-        *,
-        sources: dict[str, Source],
-        schemas: dict[str, Schema],
-        unread: tuple[str, ...],
+        self, bound: BoundSelect, *, sources: dict[str, Source], schemas: dict[str, Schema]
     ) -> None:
         self.name = f"select of {', '.join(sources)}"
-        self.unread = unread
         self._bound = bound
         self._sources = sources
         self._schemas = schemas
@@ -188,6 +180,7 @@ class SelectSource:
         )
         threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
         try:
+            connection.execute(f"SET disabled_optimizers = '{_UNSAFE}'")
             if self._bound.one_thread:
                 connection.execute("SET threads = 1")
             ((self._records,),) = connection.execute(sql_of(create)).fetchall()
@@ -197,6 +190,7 @@ class SelectSource:
                 error, doing="The select", cancelled=cancelled(), always=True
             ) from error
         finally:
+            connection.execute("RESET disabled_optimizers")
             connection.execute(f"SET threads = {int(threads)}")
 
     def _check_wide(self, connection: DuckDBPyConnection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,9 @@ class Staging:
             raise select_error(error, doing=where, cancelled=False, always=True) from error
         finally:
             if not kept:
-                connection.execute("ROLLBACK")
+                # What broke the reading may have ended the transaction, too.
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
 
     def _query(self, relation: str, number: int) -> exp.Select:
         """The rows of a view in the declared types, each saying which casts failed."""
