@@ -471,9 +471,7 @@ def test_an_input_that_is_not_there_or_not_as_declared_is_named(shop: Job) -> No
     with pytest.raises(SourceNotFoundError, match="Input 'orders'"):
         shop.run(customers | {"orders": "missing.csv"}, REVENUE)
     with pytest.raises(SpecificationError, match=r"inputs.orders.fields names 'amnt'"):
-        shop.run(
-            customers | {"orders": TYPED | {"fields": {"amnt": "int64"}}}, REVENUE
-        )
+        shop.run(customers | {"orders": TYPED | {"fields": {"amnt": "int64"}}}, REVENUE)
     with pytest.raises(SpecificationError, match=r"inputs.orders.fields.amount"):
         shop.run(customers | {"orders": TYPED | {"fields": {"amount": "array<int64>"}}}, REVENUE)
 
@@ -496,10 +494,10 @@ def test_an_input_that_changes_while_it_is_read_fails_the_run(
 
 
 def test_an_input_that_the_select_does_not_read_is_refused(shop: Job) -> None:
-    with pytest.raises(SpecificationError, match="an input 'customers', which the select does not read"):
-        shop.run(
-            {"orders": TYPED, "customers": "customers.csv"}, "select order_id from orders"
-        )
+    with pytest.raises(
+        SpecificationError, match="an input 'customers', which the select does not read"
+    ):
+        shop.run({"orders": TYPED, "customers": "customers.csv"}, "select order_id from orders")
 
 
 def test_a_check_judges_the_whole_outcome_and_writes_nothing(shop: Job) -> None:

@@ -81,7 +81,5 @@ def test_every_listed_function_is_bound(name: str) -> None:
 @pytest.mark.parametrize(("written", "says"), table("refused"))
 def test_what_the_page_refuses_is_refused_in_its_words(written: str, says: str) -> None:
     with pytest.raises(SpecificationError) as error:
-        bind_select(
-            parse_select(written.strip("`"), inputs=["orders"]), schemas={"orders": SCHEMA}
-        )
+        bind_select(parse_select(written.strip("`"), inputs=["orders"]), schemas={"orders": SCHEMA})
     assert says in str(error.value)
