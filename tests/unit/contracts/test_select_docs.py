@@ -1,4 +1,4 @@
-"""The page about joins and aggregates is true: its examples are read, what it refuses is refused."""
+"""The page about joins and aggregates is true: examples are read, refusals are refused."""
 
 from __future__ import annotations
 
