@@ -42,8 +42,8 @@ def select_error(
         return SelectError(
             f"{doing} takes more {what} than there is. Nothing was published.",
             hint="Look whether a join meets many rows with many: its key should be unique on one "
-            "side. Else make room in the temporary folder (TMPDIR), where all goes that does not fit "
-            "into memory, or raise `memory_limit_mb` in section [etl].",
+            "side. Else make room in the temporary folder (TMPDIR), where all goes that does not "
+            "fit into memory, or raise `memory_limit_mb` in section [etl].",
         )
     return SelectError(f"{doing} failed: {_redacted(error)}. Nothing was published.",
         hint="A cast or an overflow ends the whole select: give the field a type under `fields` of "
