@@ -19,6 +19,7 @@ __all__ = [
     "LoadRuleError",
     "NotSupportedYetError",
     "QuarantineError",
+    "SelectError",
     "SourceError",
     "SourceFormatError",
     "SourceNotFoundError",
@@ -93,6 +94,12 @@ class SourceFormatError(SourceError):
     """The source is there, but is not what its format says."""
 
     code = "source_format"
+
+
+class SelectError(EtlError):
+    """The `select` over the inputs can't be computed on these rows; nothing was published."""
+
+    code = "select_failed"
 
 
 class TargetError(EtlError):

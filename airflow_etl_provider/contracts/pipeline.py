@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from airflow_etl_provider.contracts.deletes import DeleteSpec
+from airflow_etl_provider.contracts.inputs import Inputs, InputSpec
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.problem import NotYetError, did_you_mean, found
 from airflow_etl_provider.contracts.rules import Rule
@@ -38,6 +39,7 @@ __all__ = [
     "DeleteSpec",
     "Dialect",
     "Incremental",
+    "InputSpec",
     "Mode",
     "Pipeline",
     "QuarantineSpec",
@@ -305,8 +307,12 @@ _MappingName = Annotated[
 ]
 
 
+NO_SOURCE = SourceSpec.model_construct()
+"""The source of a pipeline that has `inputs` and a `select` instead: it names nothing."""
+
+
 class Pipeline(Spec):
-    """One way of data from a source to a target.
+    """One way of data to a target, from a source or by a `select` over named `inputs`.
 
     `mapping` is a contract, a file name, or by_name.
     """
@@ -315,7 +321,19 @@ class Pipeline(Spec):
         Annotated[Text, AfterValidator(_check_name)],
         Field(description="Its name: part of the identity of every load."),
     ]
-    source: Annotated[SourceSpec, Field(description="Where the data comes from.")]
+    source: Annotated[
+        SourceSpec, Field(description="Where the data comes from; or `inputs` and a `select`.")
+    ] = NO_SOURCE
+    inputs: Annotated[
+        Inputs, Field(description="Sources by the names that the `select` calls them by.")
+    ] = {}  # noqa: RUF012 - pydantic copies it
+    select: Annotated[
+        Text | None,
+        Field(
+            description="One SQL query over the inputs (joins, aggregates, windows, unnest); its "
+            "columns are what `mapping` and `filter` see as source fields."
+        ),
+    ] = None
     target: Annotated[TargetSpec, Field(description="Where the data goes, and how.")]
     mapping: Annotated[
         Annotated[MappingContract, Tag("<contract>")] | Annotated[_MappingName, Tag("<name>")],
@@ -370,6 +388,19 @@ class Pipeline(Spec):
 
     @model_validator(mode="after")
     def _fits(self) -> Pipeline:
+        faults = Faults()
+        if self.source.location is None:
+            if self.select is None and not self.inputs:
+                faults.add(("source",), "is missing (or `inputs` with a `select`)")
+            elif self.select is None:
+                faults.add(("select",), "is missing: the query over the inputs")
+            elif not self.inputs:
+                faults.add(("inputs",), "is missing: the sources that the select reads, by name")
+        else:
+            for key in ("inputs", "select"):
+                if getattr(self, key):
+                    faults.add((key,), "stands in place of `source`; give one of the two")
+        faults.report()
         if isinstance(self.mapping, MappingContract):
             self.check_columns(self.mapping)
         return self

@@ -2,6 +2,9 @@
 
     rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted
 
+Records that a `select` took in end in it, and its rows are an input of their own: they count as
+read, and what the select took in does not.
+
 `rows_read` is the reader's own count, made apart from the engine; `rows_loaded` is what the
 target's driver reports.
 """
@@ -47,19 +50,30 @@ class InputTally:
     deduplicated: int = 0
     deleted: int = 0
     """Records that delete, whether or not the target has their key."""
+    selected: int = 0
     bytes_read: int = 0
+    taken: bool = False
+    """Whether it is an input of a select; `selected` are the rows that were handed to it."""
 
     def check(self) -> None:
         """Refuse a lost or doubled record.
 
         :raises AccountingError: the sums differ.
         """
-        accounted = self.good + self.quarantined + self.filtered + self.deduplicated + self.deleted
+        accounted = (
+            self.good
+            + self.quarantined
+            + self.filtered
+            + self.deduplicated
+            + self.deleted
+            + self.selected
+        )
         if self.records != accounted:
             raise AccountingError(
                 f"{self.input} holds {self.records} records, but {accounted} were accounted "
                 f"for ({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
-                f"{self.deduplicated} deduplicated, {self.deleted} that delete). Nothing was "
+                f"{self.deduplicated} deduplicated, {self.deleted} that delete, {self.selected} "
+                "selected). Nothing was "
                 "published.",
                 hint="This is a fault of the reader, not of the data: please report it with the "
                 "file's dialect. A dialect given in the pipeline may help meanwhile.",
@@ -74,6 +88,7 @@ class InputTally:
             rows_filtered=self.filtered,
             rows_deduplicated=self.deduplicated,
             rows_deleted=self.deleted,
+            rows_selected=self.selected,
             bytes_read=self.bytes_read,
         )
 
@@ -89,9 +104,11 @@ class Tally:
     failing: Counter[str] = field(default_factory=Counter)
     """Rows that break a rule of severity `fail`, by its words."""
     notes: tuple[str, ...] = ()
+    rows_in: Counter[str] = field(default_factory=Counter)
+    """Rows that a select took in, by the name of its input; empty without one."""
 
-    def begin(self, name: str) -> InputTally:
-        self.inputs.append(InputTally(name))
+    def begin(self, name: str, *, taken: bool = False) -> InputTally:
+        self.inputs.append(InputTally(name, taken=taken))
         return self.inputs[-1]
 
     def _sum(self, what: str) -> int:
@@ -99,7 +116,19 @@ class Tally:
 
     @property
     def records(self) -> int:
-        return self._sum("records")
+        """Records that had to go somewhere: what a select took in went into its own rows."""
+        return self._sum("records") - self._sum("selected")
+
+    @property
+    def parts(self) -> tuple[tuple[int, int], ...]:
+        """Rejected and read, apart for the inputs of a select and for what it gave."""
+        return tuple(
+            (sum(tally.quarantined for tally in part), sum(tally.records for tally in part))
+            for part in (
+                [tally for tally in self.inputs if tally.taken],
+                [tally for tally in self.inputs if not tally.taken],
+            )
+        )
 
     @property
     def good(self) -> int:
@@ -129,6 +158,11 @@ class Tally:
     def judged(self) -> int:
         """Rows that went through the engine so far, finished inputs and the present one."""
         return self.good + self.quarantined + self.filtered + self.deduplicated + self.deleted
+
+    @property
+    def seen(self) -> int:
+        """Rows that were read so far, for whatever purpose."""
+        return self.judged + self._sum("selected")
 
     def load_figures(self) -> Mapping[str, int]:
         """The counts under the names that a rule on the load may use."""

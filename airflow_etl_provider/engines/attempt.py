@@ -14,7 +14,7 @@ from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.backends.base import Backend, FailedRow, Verdicts
     from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
+    from airflow_etl_provider.engines.relational.staging import TakenInput
     from airflow_etl_provider.engines.sources.base import Scan, Source
 
 __all__ = ["Attempt"]
@@ -34,6 +35,7 @@ class Attempt:
     :param careful: inputs that the reader's own splitter must read; all of them when None.
     :param beat: called for every batch, with the present input's name.
     :param cancelled: asked for every batch.
+    :param taken: of a select, its inputs, which are read as this is iterated over.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Attempt:
         scratch: Path | None,
         beat: Callable[[Tally, str], None],
         cancelled: Callable[[], bool],
+        taken: Iterator[TakenInput] | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
@@ -56,6 +59,7 @@ class Attempt:
         self.scratch = scratch
         self.beat = beat
         self.cancelled = cancelled
+        self.taken = taken
         self.tally = Tally()
         self.checks: tuple[RowCheck | None, ...] = (
             *plan.row_checks,
@@ -69,6 +73,8 @@ class Attempt:
         Drivers that pull batches turn exceptions into their own; `failure` keeps the real one.
         """
         try:
+            for taken in self.taken or ():
+                self._take(taken)
             if self.plan.unique_keys:
                 self._find_duplicates()
             for number, input in enumerate(self.source.inputs):
@@ -105,6 +111,19 @@ class Attempt:
         finally:
             for scan in scans:
                 scan.close()
+
+    def _take(self, taken: TakenInput) -> None:
+        """Keep the books of an input whose rows a select has now."""
+        if self.cancelled():
+            raise CancelledError("The run was told to stop. Nothing was published.")
+        tally = self.tally.begin(taken.input, taken=True)
+        tally.selected, tally.bytes_read = taken.selected, taken.bytes_read
+        self.tally.rows_in[taken.name] += taken.selected
+        self.tally.notes += taken.notes
+        self.quarantine.add(self._counted(tally, taken.rejects))
+        tally.records = taken.records
+        tally.check()
+        self.beat(self.tally, taken.input)
 
     def _input(
         self, number: int, input: InputIdentity, schema: pa.Schema
@@ -177,10 +196,13 @@ class Attempt:
                 )
 
     def _reader_rejects(self, tally: InputTally, scan: Scan) -> Iterator[Reject]:
-        for reject in scan.rejects():
+        yield from self._counted(tally, scan.rejects())
+
+    def _counted(self, tally: InputTally, rejects: Iterable[Reject]) -> Iterator[Reject]:
+        for reject in rejects:
             tally.quarantined += 1
-            for code in {reason.code for reason in reject.reasons}:
-                self.tally.reasons[code] += 1
+            for label in {reason.label for reason in reject.reasons}:
+                self.tally.reasons[label] += 1
             yield reject
 
     def _reasons(self, row: FailedRow) -> tuple[Reason, ...]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.attempt import Attempt
     from airflow_etl_provider.engines.backends.base import Backend
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
     from airflow_etl_provider.engines.quarantine.manifest import Status
@@ -176,7 +177,7 @@ class _Beats:
         self.progress(
             Progress(
                 stage=stage,
-                rows_read=tally.judged,
+                rows_read=tally.seen,
                 rows_rejected=tally.quarantined,
                 bytes_read=tally.bytes_read,
                 bytes_total=sum(i.size or 0 for i in self.prepared.source.inputs),
@@ -215,7 +216,7 @@ class _Run:
                 memory_limit=options.memory_limit,
                 threads=options.threads,
                 scratch=options.scratch,
-                columns=prepared.plan.width,
+                columns=prepared.width,
             ) as compute,
             # The plan is bound before the target hears of the load.
             closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
@@ -235,9 +236,9 @@ class _Run:
             if (entry := session.already_loaded) is not None:
                 self._sweep(epoch=entry.epoch, location=entry.quarantine)
                 return self._already_loaded(entry)
-            return self._write(session, backend)
+            return self._write(session, backend, compute)
 
-    def _write(self, session: LoadSession, backend: Backend) -> RunReport:
+    def _write(self, session: LoadSession, backend: Backend, compute: ComputeSession) -> RunReport:
         from airflow_etl_provider.engines.attempt import Attempt
         from airflow_etl_provider.engines.quarantine import Owner, QuarantineWriter
 
@@ -259,6 +260,7 @@ class _Run:
             scratch=self.options.scratch,
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),
             cancelled=self.cancel,
+            taken=prepared.taken(compute.connection, cancelled=self.cancel),
         )
         try:
             taken = self._send(session, attempt)
@@ -301,10 +303,11 @@ class _Run:
         for words in warning:
             tally.warnings[words] += 1
         error: EtlError | None = None
-        if not budget.allows(rejected=tally.quarantined, read=tally.records):
+        if not all(budget.allows(rejected=n, read=records) for n, records in tally.parts):
+            read = sum(records for _, records in tally.parts)
             reasons = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common(5))
             error = BudgetExceededError(
-                f"{tally.quarantined} of {tally.records} records rejected ({reasons}), more "
+                f"{tally.quarantined} of {read} records rejected ({reasons}), more "
                 "than max_rejected allows. Nothing was published.",
                 hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then "
                 "mend the contract or raise max_rejected."
@@ -403,6 +406,7 @@ class _Run:
             reasons=dict(tally.reasons.most_common()),
             warnings=dict(tally.warnings.most_common()),
             inputs=tuple(i.report() for i in tally.inputs),
+            select=prepared.select_report(tally),
             unmapped=prepared.unmapped,
             notes=tally.notes,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_etl_provider.contracts.by_name import contract_by_name
 from airflow_etl_provider.contracts.files import resolve_mapping
 from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
+from airflow_etl_provider.contracts.report import SelectReport
 from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
@@ -20,15 +21,20 @@ from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from contextlib import ExitStack
     from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.connection import Connection, Connections
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.batch import EngineOptions, Window
     from airflow_etl_provider.engines.plan import Plan
+    from airflow_etl_provider.engines.relational.source import SelectSource
+    from airflow_etl_provider.engines.relational.staging import TakenInput
     from airflow_etl_provider.engines.sources.base import Source
     from airflow_etl_provider.engines.targets.base import Target
     from airflow_etl_provider.exceptions import EtlError
@@ -57,6 +63,28 @@ class Prepared:
     quarantine_home: str
     quarantine_connection: Connection | None
     unmapped: tuple[str, ...]
+    select: SelectSource | None = None
+    """The source, where it is a select over named inputs."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the widest table that is handled."""
+        return max(self.plan.width, self.select.width if self.select else 0)
+
+    def taken(
+        self, connection: DuckDBPyConnection, *, cancelled: Callable[[], bool]
+    ) -> Iterator[TakenInput] | None:
+        """What has to be read into the compute session first: the inputs of a select."""
+        return self.select.take(connection, cancelled=cancelled) if self.select else None
+
+    def select_report(self, tally: Tally) -> SelectReport | None:
+        """Rows in and out of the select, as far as it came."""
+        if self.select is None:
+            return None
+        return SelectReport(
+            rows_in={name: tally.rows_in[name] for name in self.select.names},
+            rows_out=sum(i.records for i in tally.inputs if not i.taken),
+        )
 
 
 def prepare(
@@ -77,13 +105,7 @@ def prepare(
     # Looking one up may log in to a service.
     connections = cache(connections)
     with _system_errors(SourceError, SourceError, "read"):
-        source = open_source(
-            pipeline.source,
-            connections=connections,
-            base=base,
-            all_text=options.all_text,
-            scratch=options.scratch,
-        )
+        source, select = _open(pipeline, connections=connections, base=base, options=options)
     stack.callback(source.close)
     with _system_errors(TargetPermissionError, TargetError, "written"):
         target = open_target(
@@ -108,7 +130,7 @@ def prepare(
         window=window,
         limit_of=target.limit_of,
     )
-    inputs = source.inputs
+    inputs = select.origins if select is not None else source.inputs
     input_hash = input_hash_of(inputs)
     period = (
         f"{window.start.isoformat()}/{window.end.isoformat()}" if plan.interval and window else None
@@ -132,6 +154,7 @@ def prepare(
         quarantine_home=home,
         quarantine_connection=keeper,
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
+        select=select,
     )
 
 
@@ -152,10 +175,36 @@ def _quarantine_of(
     if given is not None and given.connection is not None:
         return home, connections(given.connection)
     if is_remote(home):
-        for name in (pipeline.target.connection, pipeline.source.connection):
+        read = (pipeline.source, *pipeline.inputs.values())
+        for name in (pipeline.target.connection, *(source.connection for source in read)):
             if name is not None and connections(name).kind == "aws":
                 return home, connections(name)
     return home, None
+
+
+def _open(
+    pipeline: Pipeline, *, connections: Connections, base: Path | None, options: EngineOptions
+) -> tuple[Source, SelectSource | None]:
+    """Open what the pipeline reads, and say so where it is a select."""
+    if pipeline.select is None:
+        plain = open_source(
+            pipeline.source,
+            connections=connections,
+            base=base,
+            all_text=options.all_text,
+            scratch=options.scratch,
+        )
+        return plain, None
+    from airflow_etl_provider.engines.relational.source import open_select
+
+    select = open_select(
+        pipeline,
+        connections=connections,
+        base=base,
+        all_text=options.all_text,
+        scratch=options.scratch,
+    )
+    return select, select
 
 
 @contextmanager

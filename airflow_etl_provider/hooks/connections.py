@@ -114,8 +114,10 @@ def refuse_secrets(pipeline: Pipeline) -> None:
 
 
 def _locations(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    inputs = ((f"inputs.{name}.location", spec.location) for name, spec in pipeline.inputs.items())
     for key, value in (
         ("source.location", pipeline.source.location),
+        *inputs,
         ("target.location", pipeline.target.location),
         ("target.table", pipeline.target.table),
         ("quarantine", pipeline.quarantine and pipeline.quarantine.location),

@@ -18,6 +18,7 @@ from airflow_etl_provider.exceptions import (
     EtlError,
     LoadConflictError,
     LoadRuleError,
+    SelectError,
     SpecificationError,
     TargetAuthError,
     TargetDataError,
@@ -47,6 +48,7 @@ NEEDS_A_PERSON = (
     LoadConflictError,
     LoadRuleError,
     BudgetExceededError,
+    SelectError,
     UndoError,
 )
 """Errors that the same input meets again: the task fails at once and keeps its retries."""

@@ -19,7 +19,14 @@ CONTRACT = (
     "contract: c\ntarget: { fields: { x: int64 } }\ncolumns:\n  x: { from: a, convert: cast }\n"
 )
 
+SELECT = (
+    "pipeline: p\ntarget: { location: a.parquet }\ninputs: { a: { location: a.csv } }\n"
+    "select: select id from a\n"
+)
+
 VALID_PIPELINES = [
+    SELECT,
+    SELECT.replace("a: {", "Größe 2: { format: tsv, fields: { id: 'decimal(12,2)' },"),
     HEAD,
     HEAD + "mapping: by_name\nfilter: a > 1\ndescription: text\nengine: duckdb\nquarantine: q\n",
     HEAD + "mapping: a/b.YML\n",
@@ -56,6 +63,17 @@ VALID_PIPELINES = [
 ]
 
 INVALID_PIPELINES = [
+    SELECT + "source: { location: a.csv }\n",
+    HEAD + "select: select 1\n",
+    HEAD + "inputs: { a: { location: a.csv } }\n",
+    SELECT.replace("select: select id from a\n", ""),
+    SELECT.replace("{ a: { location: a.csv } }", "{}"),
+    SELECT.replace("a: {", "'a:b': {"),
+    SELECT.replace("a: {", "' a': {"),
+    SELECT.replace("location: a.csv", "format: csv"),
+    SELECT.replace("a.csv }", "a.csv, fields: { id: integer } }"),
+    SELECT.replace("a.csv }", "a.csv, incremental: { by: data_interval, column: at } }"),
+    SELECT.replace("a.csv }", "a.jsonl, format: jsonl, header_rows: 1 }"),
     "source: { location: a.csv }\ntarget: { location: a.parquet }\n",
     HEAD + "filtr: a\n",
     HEAD + "filter: ''\n",
