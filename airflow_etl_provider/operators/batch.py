@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from airflow_etl_provider.exceptions import (
     UndoError,
 )
 from airflow_etl_provider.operators.links import QuarantineLink, quarantine_url
+from airflow_etl_provider.operators.listening import run_listening
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -116,7 +118,7 @@ class BatchPipelineOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline and return its report."""
         try:
-            report = self._run(context)
+            report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
             if error.report is not None:
                 self._keep_report(error.report, context)
@@ -136,6 +138,9 @@ class BatchPipelineOperator(BaseOperator):
     def on_kill(self) -> None:
         """Ask the run to stop: it publishes nothing and leaves nothing behind."""
         self.log.warning("Told to stop; nothing will be published.")
+        self._stop()
+
+    def _stop(self) -> None:
         self._cancelled = True
 
     def _run(self, context: Context) -> RunReport:

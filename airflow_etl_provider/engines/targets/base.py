@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Deletes",
+    "Interruptible",
     "LedgerEntry",
     "LoadSession",
     "Publication",
@@ -145,6 +146,14 @@ class LoadSession(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A session whose statements may wait for others, and can be told to give up."""
+
+    def interrupt(self) -> None:
+        """Ask the server to stop the present statement, which then fails; from any thread."""
 
 
 class Target(Protocol):
