@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.attempt import Attempt
     from airflow_etl_provider.engines.backends.base import Backend
+    from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
     from airflow_etl_provider.engines.quarantine.manifest import Status
@@ -114,6 +115,7 @@ def run_pipeline(
     clock: Callable[[], datetime],
     progress: Callable[[Progress], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    planned: Callable[[Flow], None] | None = None,
 ) -> RunReport:
     """Load what the source holds into the target, whole or not at all.
 
@@ -121,11 +123,12 @@ def run_pipeline(
     :param progress: called at most about once a second, and at the end of each stage.
     :param cancel: asked between batches, and by another thread while queries run; True stops the
         run, which then publishes nothing.
+    :param planned: told what the run reads and writes, once before the first row.
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
     from airflow_etl_provider.engines.accounting import UnbalancedError
-    from airflow_etl_provider.engines.preparation import prepare
+    from airflow_etl_provider.engines.preparation import flow_of, prepare
 
     options = options or EngineOptions()
     started, started_at = time.monotonic(), clock()
@@ -139,6 +142,8 @@ def run_pipeline(
             run_id=run_id,
             stack=stack,
         )
+        if planned is not None:
+            planned(flow_of(prepared, connections=connections, base=base))
         beats = _Beats(
             prepared, progress=progress, started=started, started_at=started_at.isoformat()
         )

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.batch import EngineOptions, Window
+    from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.sources.base import Source
     from airflow_etl_provider.engines.targets.base import Target
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "flow_of", "prepare"]
 
 NOT_ABOUT_ROWS: dict[str, Any] = {
     **dict.fromkeys(
@@ -139,6 +140,29 @@ def _without_own_columns(existing: Schema | None, pipeline: Pipeline) -> Schema 
     if existing is None or deletes is None or deletes.column is None:
         return existing
     return Schema(tuple(field for field in existing if field.name != deletes.column))
+
+
+def flow_of(prepared: Prepared, *, connections: Connections, base: Path | None) -> Flow:
+    """Name both sides of what was prepared, for those who follow data through a company."""
+    from airflow_etl_provider.engines.datasets import name_source, name_target
+    from airflow_etl_provider.engines.lineage import Flow, SourceSide, origins_in
+    from airflow_etl_provider.engines.targets.base import HasTableSchema
+
+    pipeline, source, target = prepared.pipeline, prepared.source, prepared.target
+    read = name_source(pipeline.source, connections=connections, base=base)
+    return Flow(
+        plan=prepared.plan,
+        sources=(SourceSide(read, source.schema, source.inputs),),
+        target=name_target(
+            pipeline.target,
+            connections=connections,
+            base=base,
+            pipeline=pipeline.pipeline,
+            schema=target.table_schema if isinstance(target, HasTableSchema) else None,
+        ),
+        origins=origins_in(read, source.schema),
+        load_columns=pipeline.target.load_columns,
+    )
 
 
 @contextmanager

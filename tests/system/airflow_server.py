@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -86,15 +87,11 @@ class AirflowServer:
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self._processes.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                pass
-            try:
+            with suppress(ProcessLookupError):
                 # What is left of its group: tasks of a scheduler that gave up waiting.
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
 
     def _launch(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Deletes",
+    "HasTableSchema",
     "Interruptible",
     "LedgerEntry",
     "LoadSession",
@@ -146,6 +147,15 @@ class LoadSession(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class HasTableSchema(Protocol):
+    """A target in a database that has schemas, one of them the current one."""
+
+    @property
+    def table_schema(self) -> str | None:
+        """The schema that holds the table; None where none is written and nobody looked yet."""
 
 
 @runtime_checkable
