@@ -216,6 +216,25 @@ class AirflowServer:
             },
         )
 
+    def mark(self, dag_id: str, run_id: str, state: str) -> None:
+        """Set the state of a task by hand."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/load"
+        self.api("PATCH", path, {"new_state": state})
+
+    def backfill(self, dag_id: str, *, backwards: bool, max_active_runs: int) -> None:
+        """Start a backfill of the first days of January 2026."""
+        self.api(
+            "POST",
+            "backfills",
+            {
+                "dag_id": dag_id,
+                "from_date": "2026-01-01T00:00:00Z",
+                "to_date": "2026-01-04T00:00:00Z",
+                "run_backwards": backwards,
+                "max_active_runs": max_active_runs,
+            },
+        )
+
     def log(self, dag_id: str) -> str:
         """All that tasks of a DAG have logged."""
         files = sorted(self.logs.glob(f"dag_id={dag_id}/**/*.log"))
