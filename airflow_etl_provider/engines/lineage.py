@@ -201,7 +201,7 @@ def _row_uses(plan: Plan, columns: Mapping[str, Uses]) -> Uses:
     if plan.filter is not None:
         rows = _merged(rows, _names_in(plan.filter, plan.source, Use("FILTER", words=("filter",))))
     if plan.interval is not None:
-        by = Use("FILTER", words=("data_interval",))
+        by = Use("FILTER", words=("incremental",))
         of_target = plan.interval.scope == "target"
         within = columns[plan.interval.column] if of_target else {plan.interval.column: ()}
         rows = _merged(rows, dict.fromkeys(within, (by,)))

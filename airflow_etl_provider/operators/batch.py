@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import Asset, BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_etl_provider.contracts.report import RunReport
@@ -118,8 +118,8 @@ class BatchPipelineOperator(BaseOperator):
         self._name = ""
         self._flow: Flow | None = None
         self._report: RunReport | None = None
-        if check:
-            self._read_pipeline()
+        if check and not isinstance(pipeline, XComArg):
+            self._check()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline and return its report."""
@@ -207,6 +207,13 @@ class BatchPipelineOperator(BaseOperator):
 
     def _run_id(self, context: Context) -> str:
         return run_id_of(context["ti"], retries=self.retries or 0)
+
+    def _check(self) -> None:
+        from airflow_etl_provider.hooks.connections import refuse_secrets
+
+        # A template names a file only when the task runs.
+        if not (isinstance(self.pipeline, str) and "{" in self.pipeline):
+            refuse_secrets(self._read_pipeline()[0])
 
     def _read_pipeline(self) -> tuple[Pipeline, Path]:
         from airflow_etl_provider.operators.specification import read_specification

@@ -175,7 +175,7 @@ def test_the_data_interval_decides_too(column):
         source={"incremental": {"by": "data_interval", "column": column}},
     )
 
-    assert uses(found.rows) == {"at": (Use("FILTER", words=("data_interval",)),)}
+    assert uses(found.rows) == {"at": (Use("FILTER", words=("incremental",)),)}
 
 
 def test_the_newest_of_a_key_is_a_window():
