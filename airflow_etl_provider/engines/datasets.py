@@ -34,10 +34,9 @@ def name_source(spec: SourceSpec, *, connections: Connections, base: Path | None
 
     A pattern stays the same dataset from run to run, whatever files are there.
     """
-    connection = connections(spec.connection) if spec.connection else None
-    if spec.table and connection is not None:
-        return _table(connection, spec.table, schema=None)
-    return _place(spec.location or "", connection, base=base)
+    if spec.table and spec.connection:
+        return _table(connections(spec.connection), spec.table, schema=None)
+    return _place(spec.location or "", spec.connection, connections=connections, base=base)
 
 
 def name_target(
@@ -53,39 +52,42 @@ def name_target(
     :param pipeline: names the table where none is given.
     :param schema: of the table, where the database was asked for it.
     """
-    connection = connections(spec.connection) if spec.connection else None
     table = spec.table or pipeline
-    if connection is not None and connection.kind not in _FOLDERS and spec.location is None:
-        return _table(connection, table, schema=schema)
-    location = spec.location or ""
-    scheme, separator, rest = location.partition("://")
+    if spec.location is None:
+        return _table(connections(spec.connection or ""), table, schema=schema)
+    scheme, separator, rest = spec.location.partition("://")
     if separator and scheme == "duckdb":
         return _duckdb_table(_absolute(rest.removeprefix("/"), base), table)
     if separator and _ALIASES.get(scheme, scheme) == "postgres":
         from airflow_etl_provider.engines.targets.postgres.uri import parse_postgres_uri
 
         return _table(parse_postgres_uri(f"postgresql://{rest}"), table, schema=schema)
-    named = _place(location, connection, base=base)
+    named = _place(spec.location, spec.connection, connections=connections, base=base)
     if named.namespace == "file" and named.name.endswith(".duckdb"):
         return _duckdb_table(named.name, table)
     return named
 
 
-def _place(location: str, connection: Connection | None, *, base: Path | None) -> Dataset:
+def _place(
+    location: str, connection_name: str | None, *, connections: Connections, base: Path | None
+) -> Dataset:
     """Name a file, a folder or a pattern."""
-    if "://" in location:
-        parts = urlsplit(location)
-        scheme = _ALIASES.get(parts.scheme.lower(), parts.scheme.lower())
-        if scheme != "file":
-            return Dataset(f"{scheme}://{_server(parts.netloc)}", parts.path.strip("/") or "/")
-        location = unquote(parts.path)
-    if connection is not None and connection.kind in _FOLDERS:
-        folder = connection.extra.get("path") or connection.host
-        base = Path(str(folder)) if folder else base
-    elif connection is not None:
-        host = connection.host or connection.name
-        return Dataset(f"{connection.kind}://{host}", location.strip("/") or "/")
-    return Dataset("file", _absolute(location, base))
+    if "://" not in location and connection_name is not None:
+        connection = connections(connection_name)
+        if connection.kind in _FOLDERS:
+            folder = connection.extra.get("path") or connection.host
+            return Dataset("file", _absolute(location, Path(str(folder)) if folder else base))
+        from airflow_etl_provider.engines.sources.files import in_bucket
+
+        location = in_bucket(location, connection)
+    if "://" not in location:
+        return Dataset("file", _absolute(location, base))
+    parts = urlsplit(location)
+    scheme = _ALIASES.get(parts.scheme.lower(), parts.scheme.lower())
+    if scheme == "file":
+        return Dataset("file", _absolute(unquote(parts.path), None))
+    server = parts.netloc.rpartition("@")[2]
+    return Dataset(f"{scheme}://{server}", parts.path.strip("/") or "/")
 
 
 def _table(connection: Connection, table: str, *, schema: str | None) -> Dataset:
@@ -115,7 +117,3 @@ def _absolute(text: str, base: Path | None) -> str:
     path = Path(text).expanduser()
     # Not `resolve`: what a link points at is another name of the same files.
     return os.path.normpath((base / path if base is not None else path).absolute())
-
-
-def _server(netloc: str) -> str:
-    return netloc.rpartition("@")[2]

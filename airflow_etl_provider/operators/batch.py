@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +194,8 @@ class BatchPipelineOperator(BaseOperator):
         refuse_secrets(pipeline)
         return run_pipeline(
             pipeline,
-            connections=find_airflow_connection,
+            # Looking one up may log in elsewhere; once per run is enough.
+            connections=cache(find_airflow_connection),
             run_id=self._run_id(context),
             window=window_of(pipeline, context, start=self.window_start, end=self.window_end),
             base=base,

@@ -22,7 +22,13 @@ CONNECTIONS = {
     "elsewhere": Connection(name="elsewhere", kind="postgres", host="db2", port=6432, schema="x"),
     "lake": Connection(name="lake", kind="duckdb", host="/data/lake.duckdb"),
     "files": Connection(name="files", kind="fs", extra={"path": "/data/in"}),
-    "bucket": Connection(name="bucket", kind="aws", login="AKIA", password="hunter2"),
+    "bucket": Connection(
+        name="bucket",
+        kind="aws",
+        login="AKIA",
+        password="hunter2",
+        extra={"service_config": {"s3": {"bucket_name": "lake"}}},
+    ),
 }
 
 
@@ -35,6 +41,7 @@ CONNECTIONS = {
         ({"location": "file:///data/a%20b.csv"}, "file", "/data/a b.csv"),
         ({"location": "a/b.csv", "connection": "files"}, "file", "/data/in/a/b.csv"),
         ({"location": "s3://lake/in/a.csv", "connection": "bucket"}, "s3://lake", "in/a.csv"),
+        ({"location": "in/*.csv", "connection": "bucket"}, "s3://lake", "in/*.csv"),
         ({"location": "s3a://lake/in/a.csv"}, "s3://lake", "in/a.csv"),
         ({"location": "gcs://lake/in/*.csv"}, "gs://lake", "in/*.csv"),
         ({"location": "https://me:pw@example.com/a.csv"}, "https://example.com", "a.csv"),

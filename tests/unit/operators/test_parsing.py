@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from decimal import Decimal
 from typing import Any
@@ -34,7 +34,7 @@ def operator(**arguments: Any) -> BatchPipelineOperator:
 @pytest.mark.parametrize(
     "pipeline",
     [
-        SPEC | {"rules": [{"column": "a", "between": [Decimal("1.5"), datetime.date(2026, 1, 1)]}]},
+        SPEC | {"rules": [{"column": "a", "between": [Decimal("1.5"), dt.date(2026, 1, 1)]}]},
         Pipeline.model_validate(SPEC),
         "p.yaml",
     ],
@@ -44,7 +44,7 @@ def test_a_dag_with_it_can_be_stored(pipeline):
     with DAG("d", schedule=None) as dag:
         operator(
             pipeline=pipeline,
-            window_start=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
+            window_start=dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),
         )
         BatchPipelineOperator.partial(task_id="mapped", pipeline=pipeline).expand(
             source_location=["a.csv", "b.csv"]
