@@ -82,12 +82,15 @@ def _place(
         location = in_bucket(location, connection)
     if "://" not in location:
         return Dataset("file", _absolute(location, base))
-    parts = urlsplit(location)
-    scheme = _ALIASES.get(parts.scheme.lower(), parts.scheme.lower())
+    written, _, rest = location.partition("://")
+    scheme = _ALIASES.get(written.lower(), written.lower())
     if scheme == "file":
-        return Dataset("file", _absolute(unquote(parts.path), None))
-    server = parts.netloc.rpartition("@")[2]
-    return Dataset(f"{scheme}://{server}", parts.path.strip("/") or "/")
+        return Dataset("file", _absolute(unquote(urlsplit(location).path), None))
+    server, _, path = rest.partition("/")
+    if scheme in ("http", "https"):
+        # What comes after it may be a token. In a pattern of keys a question mark is a letter.
+        path = path.partition("?")[0]
+    return Dataset(f"{scheme}://{server.rpartition('@')[2]}", path.strip("/") or "/")
 
 
 def _table(connection: Connection, table: str, *, schema: str | None) -> Dataset:

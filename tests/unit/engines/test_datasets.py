@@ -44,7 +44,8 @@ CONNECTIONS = {
         ({"location": "in/*.csv", "connection": "bucket"}, "s3://lake", "in/*.csv"),
         ({"location": "s3a://lake/in/a.csv"}, "s3://lake", "in/a.csv"),
         ({"location": "gcs://lake/in/*.csv"}, "gs://lake", "in/*.csv"),
-        ({"location": "https://me:pw@example.com/a.csv"}, "https://example.com", "a.csv"),
+        ({"location": "s3://lake/in/a?.csv"}, "s3://lake", "in/a?.csv"),
+        ({"location": "https://me:pw@example.com/a.csv?t=1"}, "https://example.com", "a.csv"),
     ],
 )
 def test_a_source_is_known_by_its_location(spec, namespace, name):
