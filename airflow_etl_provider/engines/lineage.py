@@ -205,6 +205,9 @@ def _row_uses(plan: Plan, columns: Mapping[str, Uses]) -> Uses:
         of_target = plan.interval.scope == "target"
         within = columns[plan.interval.column] if of_target else {plan.interval.column: ()}
         rows = _merged(rows, dict.fromkeys(within, (by,)))
+    if plan.deletes is not None:
+        by = Use("FILTER", words=("deletes",))
+        rows = _merged(rows, _names_in(plan.deletes.when, plan.source, by))
     for unique in plan.unique_keys:
         if unique.latest_by is not None:
             by = Use("WINDOW", words=("latest_by",))
