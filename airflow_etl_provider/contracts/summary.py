@@ -63,7 +63,8 @@ def _size(count: int) -> str:
 
 def _outcome(report: RunReport) -> str:
     if report.status == "failed":
-        return f"{report.pipeline}: failed, nothing was published to {report.target}"
+        where = f" to {report.target}" if report.target else ""
+        return f"{report.pipeline}: failed, nothing was published{where}"
     if report.status == "already_loaded":
         return f"{report.pipeline}: already loaded into {report.target}"
     speed = f" in {report.seconds:,.1f} s"

@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
+    CancelledError,
     EtlError,
     FencedError,
     LoadConflictError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.attempt import Attempt
     from airflow_etl_provider.engines.backends.base import Backend
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
     from airflow_etl_provider.engines.quarantine.manifest import Status
@@ -113,6 +116,7 @@ def run_pipeline(
     clock: Callable[[], datetime],
     progress: Callable[[Progress], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    planned: Callable[[Flow], None] | None = None,
 ) -> RunReport:
     """Load what the source holds into the target, whole or not at all.
 
@@ -120,11 +124,12 @@ def run_pipeline(
     :param progress: called at most about once a second, and at the end of each stage.
     :param cancel: asked between batches, and by another thread while queries run; True stops the
         run, which then publishes nothing.
+    :param planned: told what the run reads and writes, once before the first row.
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
     from airflow_etl_provider.engines.accounting import UnbalancedError
-    from airflow_etl_provider.engines.preparation import prepare
+    from airflow_etl_provider.engines.preparation import flow_of, prepare
 
     options = options or EngineOptions()
     started, started_at = time.monotonic(), clock()
@@ -138,6 +143,8 @@ def run_pipeline(
             run_id=run_id,
             stack=stack,
         )
+        if planned is not None and prepared.select is None:
+            planned(flow_of(prepared, connections=connections, base=base))
         beats = _Beats(
             prepared, progress=progress, started=started, started_at=started_at.isoformat()
         )
@@ -283,12 +290,14 @@ class _Run:
         batches = attempt.batches(schema)
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         try:
-            with interrupted_by(self.cancel, attempt.backend.interrupt):
+            with interrupted_by(self.cancel, partial(_interrupt, session, attempt.backend)):
                 return session.write(reader)
-        except BaseException:
+        except BaseException as error:
             # The driver saw only that its input broke off; why is ours to say.
             if attempt.failure is not None:
                 raise attempt.failure from None
+            if isinstance(error, EtlError) and self.cancel():
+                raise _stopped() from None
             raise
         finally:
             # A driver that failed leaves the reading half-way, with a thread that uses the backend.
@@ -334,24 +343,26 @@ class _Run:
         from airflow_etl_provider.engines.targets.base import Publication
 
         tally = attempt.tally
+        publication = Publication(
+            rows_read=tally.records,
+            rows_quarantined=tally.quarantined,
+            rows_filtered=tally.filtered,
+            rows_deduplicated=tally.deduplicated,
+            quarantine=manifest.location if manifest else None,
+            quarantine_checksum=manifest.checksum if manifest else None,
+            positions={
+                "inputs": [
+                    {"name": i.name, "size": i.size, "version": i.version}
+                    for i in self.prepared.load.inputs
+                ]
+            },
+        )
         try:
-            published = session.publish(
-                Publication(
-                    rows_read=tally.records,
-                    rows_quarantined=tally.quarantined,
-                    rows_filtered=tally.filtered,
-                    rows_deduplicated=tally.deduplicated,
-                    quarantine=manifest.location if manifest else None,
-                    quarantine_checksum=manifest.checksum if manifest else None,
-                    positions={
-                        "inputs": [
-                            {"name": i.name, "size": i.size, "version": i.version}
-                            for i in self.prepared.load.inputs
-                        ]
-                    },
-                )
-            )
-        except FencedError as error:
+            if self.cancel():
+                raise _stopped()
+            with interrupted_by(self.cancel, partial(_interrupt, session, attempt.backend)):
+                published = session.publish(publication)
+        except (CancelledError, FencedError) as error:
             quarantine.discard()
             self._explain(error, attempt)
             raise
@@ -462,6 +473,18 @@ class _Run:
                 f"Run {entry.run_id} published this load at {entry.published_at}; nothing to do.",
             ),
         )
+
+
+def _interrupt(session: LoadSession, backend: Backend) -> None:
+    from airflow_etl_provider.engines.targets.base import Interruptible
+
+    backend.interrupt()
+    if isinstance(session, Interruptible):
+        session.interrupt()
+
+
+def _stopped() -> CancelledError:
+    return CancelledError("The run was told to stop. Nothing was published.")
 
 
 def _label(quarantine: QuarantineWriter, status: Status) -> None:

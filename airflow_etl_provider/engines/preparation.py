@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.batch import EngineOptions, Window
+    from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.relational.source import SelectSource
     from airflow_etl_provider.engines.relational.staging import TakenInput
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.base import Target
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "flow_of", "prepare"]
 
 NOT_ABOUT_ROWS: dict[str, Any] = {
     **dict.fromkeys(
@@ -205,6 +206,29 @@ def _open(
         scratch=options.scratch,
     )
     return select, select
+
+
+def flow_of(prepared: Prepared, *, connections: Connections, base: Path | None) -> Flow:
+    """Name both sides of what was prepared, for those who follow data through a company."""
+    from airflow_etl_provider.engines.datasets import name_source, name_target
+    from airflow_etl_provider.engines.lineage import Flow, SourceSide, origins_in
+    from airflow_etl_provider.engines.targets.base import HasTableSchema
+
+    pipeline, source, target = prepared.pipeline, prepared.source, prepared.target
+    read = name_source(pipeline.source, connections=connections, base=base)
+    return Flow(
+        plan=prepared.plan,
+        sources=(SourceSide(read, source.schema, source.inputs),),
+        target=name_target(
+            pipeline.target,
+            connections=connections,
+            base=base,
+            pipeline=pipeline.pipeline,
+            schema=target.table_schema if isinstance(target, HasTableSchema) else None,
+        ),
+        origins=origins_in(read, source.schema),
+        load_columns=pipeline.target.load_columns,
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Deletes",
+    "HasTableSchema",
+    "Interruptible",
     "LedgerEntry",
     "LoadSession",
     "Publication",
@@ -145,6 +147,23 @@ class LoadSession(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class HasTableSchema(Protocol):
+    """A target in a database that has schemas, one of them the current one."""
+
+    @property
+    def table_schema(self) -> str | None:
+        """The schema that holds the table; None where none is written and nobody looked yet."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A session whose statements may wait for others, and can be told to give up."""
+
+    def interrupt(self) -> None:
+        """Ask the server to stop the present statement, which then fails; from any thread."""
 
 
 class Target(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.engines.targets.base import LedgerEntry
@@ -54,7 +54,9 @@ class PostgresLedger:
         """
         if self.is_there(client):
             return
-        lock_target(client, self.place)
+        # All tables of a schema have one ledger, and first loads of several may begin at once:
+        # even `CREATE TABLE IF NOT EXISTS` fails for the second of them.
+        lock_target(client, replace(self.place, table=LEDGER_TABLE))
         if self.is_there(client):
             return
         try:

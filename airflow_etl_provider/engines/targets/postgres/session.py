@@ -149,6 +149,9 @@ class PostgresSession:
             )
             return published
 
+    def interrupt(self) -> None:
+        self._client.cancel()
+
     def abort(self) -> None:
         self._abandoned.set()
         waited = 0.0

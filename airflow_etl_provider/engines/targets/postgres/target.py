@@ -12,7 +12,7 @@ from airflow_etl_provider.engines.targets.ledger import (
     judge_undo,
     require_load_columns,
 )
-from airflow_etl_provider.engines.targets.postgres.catalog import find_place, read_relation
+from airflow_etl_provider.engines.targets.postgres.catalog import Place, find_place, read_relation
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
 from airflow_etl_provider.engines.targets.postgres.plan import MAX_NAME_BYTES, plan_write
@@ -68,6 +68,7 @@ class PostgresTarget:
                 raise SpecificationError(
                     f"{part!r} has more than the {MAX_NAME_BYTES} bytes of a name in PostgreSQL."
                 )
+        self._place: Place | None = None
         self._timeouts = {"lock_timeout": int((lock_timeout or 0) * 1000)}
         if statement_timeout is not None:
             self._timeouts["statement_timeout"] = int(statement_timeout * 1000)
@@ -80,6 +81,10 @@ class PostgresTarget:
         return f"{server_of(self._connection)}/{self._table}"
 
     @property
+    def table_schema(self) -> str | None:
+        return self._place.schema if self._place is not None else self._table.schema
+
+    @property
     def quarantine_home(self) -> str | None:
         return None
 
@@ -87,6 +92,7 @@ class PostgresTarget:
         with closing(self._connect()) as client:
             client.start()
             place = find_place(client, self._table, where=server_of(self._connection))
+            self._place = place
             relation = read_relation(client, place, where=self.name)
             return None if relation is None else relation.schema
 
