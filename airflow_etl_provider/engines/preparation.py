@@ -16,6 +16,7 @@ from airflow_etl_provider.contracts.report import SelectReport
 from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources.base import ReadsAhead
 from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
@@ -108,6 +109,9 @@ def prepare(
     with _system_errors(SourceError, SourceError, "read"):
         source, select = _open(pipeline, connections=connections, base=base, options=options)
     stack.callback(source.close)
+    if isinstance(source, ReadsAhead):
+        # The target is looked up and the plan made meanwhile.
+        source.read_ahead()
     with _system_errors(TargetPermissionError, TargetError, "written"):
         target = open_target(
             pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
