@@ -94,7 +94,8 @@ class BoundSelect:
 
 def sql_of(tree: exp.Expr) -> str:
     """The text of a tree for DuckDB, without what people wrote as comments."""
-    return tree.sql(dialect="duckdb", comments=False)
+    # All names in quotes: which words need them differs between versions.
+    return tree.sql(dialect="duckdb", comments=False, identify=True)
 
 
 def input_view(key: str, table: str, schema: Schema, *, only: exp.Expr | None = None) -> str:
@@ -209,7 +210,7 @@ class _Binder:
         """
         for node in list(self._tree.find_all(*_COMPARISONS)):
             parts = [node.this, *_others(node)]
-            self._check_pair(sql_of(node), [part for part in parts if not _is_text(part)], node)
+            self._check_pair(_shown(node), [part for part in parts if not _is_text(part)], node)
         for join in self._tree.find_all(exp.Join):
             self._check_using(join)
 
@@ -222,7 +223,7 @@ class _Binder:
             types = self._types([part], part)
             if types and types[0] not in ("BOOLEAN", "NULL"):
                 raise SpecificationError(
-                    f"The select takes {sql_of(part)} ({types[0]}) for a condition; write a "
+                    f"The select takes {_shown(part)} ({types[0]}) for a condition; write a "
                     "comparison."
                 )
 
@@ -344,6 +345,10 @@ class _Binder:
         except duckdb.Error:
             return None
         return [str(of).strip('"').upper() for of in found]
+
+
+def _shown(node: exp.Expr) -> str:
+    return node.sql(dialect="duckdb", comments=False)
 
 
 def _field(name: str, of: Any) -> Field:

@@ -33,6 +33,37 @@ def task(of: Pipeline, **changes: object) -> Pipeline:
     )
 
 
+SELECT = {
+    "pipeline": "orders",
+    "inputs": {"a": {"location": "in/{{ ds }}.csv"}, "b": {"location": "b.csv"}},
+    "select": "select a.id from a join b using (id)",
+    "target": {"connection": "warehouse", "table": "orders"},
+}
+
+
+def test_locations_of_the_inputs_of_a_select_are_templates_too():
+    given = Pipeline.model_validate(SELECT)
+    found = task(given)
+    assert {name: spec.location for name, spec in found.inputs.items()} == {
+        "a": "in/2026-11-01.csv",
+        "b": "b.csv",
+    }
+    # What is not written must not look written, or the task's load were not the command's.
+    assert found.model_dump(exclude_defaults=True).keys() == SELECT.keys()
+
+
+def test_a_source_location_is_refused_for_a_select():
+    with pytest.raises(SpecificationError, match="inputs of a `select` are named there alone"):
+        task(Pipeline.model_validate(SELECT), source_location="other.csv")
+
+
+def test_a_password_in_the_location_of_an_input_is_refused():
+    inputs = {"a": {"location": "https://me:secret@host/a.csv"}, "b": {"location": "b.csv"}}
+    with pytest.raises(SpecificationError, match=r"inputs\.a\.location") as error:
+        refuse_secrets(Pipeline.model_validate(SELECT | {"inputs": inputs}))
+    assert "secret@" not in str(error.value)
+
+
 def test_a_file_a_dict_and_an_object_give_the_same_pipeline(tmp_path):
     file = tmp_path / "orders.yaml"
     file.write_text(
