@@ -160,7 +160,7 @@ def test_a_broken_record_is_rejected_alone_with_its_bytes(bad: bytes) -> None:
         # The quote is missing: the rest would be inside and outside of strings the wrong way.
         (b'[\n{"a":"x},\n{"a":"1"},\n{"a":"2"}\n]', [A, B], [b'{"a":"x}']),
         (
-            b'[\n  {\n    "a": "x,\n    "b": 1\n  },\n  {\n    "a": 1\n  },\n  {\n    "a": 2\n  }\n]',
+            b'[\n  {\n    "a": "x,\n    "b": 1\n  },\n  {\n    "a": 1\n  },\n  {"a": 2}\n]',
             [A, B],
             [b'{\n    "a": "x,\n    "b": 1\n  }'],
         ),

@@ -11,7 +11,11 @@ from airflow_etl_provider.contracts.pipeline import SourceSpec
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.sources.json_files import (
     reading,
+)
+from airflow_etl_provider.engines.sources.json_files import (
     scan as scanning,
+)
+from airflow_etl_provider.engines.sources.json_files import (
     source as sources,
 )
 from airflow_etl_provider.engines.sources.json_files.values import NotAnObjectError, read_object
