@@ -56,6 +56,11 @@ class WriteSpec:
     add_columns: tuple[Field, ...] = ()
     widen_columns: tuple[Field, ...] = ()
 
+    @property
+    def alters(self) -> bool:
+        """Whether the load changes columns of the table."""
+        return bool(self.add_columns or self.widen_columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Publication:
