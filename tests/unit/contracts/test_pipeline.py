@@ -78,6 +78,7 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
             Rule(load="rows >= 1000", severity="fail"),
         ),
         max_rejected=RejectBudget(records=None, share=0.01),
+        schema_evolution="review",
         quarantine="s3://lake/quarantine/",
     )
 
