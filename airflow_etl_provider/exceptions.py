@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.drift import Change
     from airflow_etl_provider.contracts.report import RunReport
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LoadRuleError",
     "NotSupportedYetError",
     "QuarantineError",
+    "SchemaDriftError",
     "SelectError",
     "SourceError",
     "SourceFormatError",
@@ -70,6 +72,21 @@ class ConnectionNotFoundError(SpecificationError):
     """A connection is named that does not exist here."""
 
     code = "connection_not_found"
+
+
+class SchemaDriftError(SpecificationError):
+    """Source or target no longer has the schema that was agreed on; nothing was read.
+
+    :param changes: what differs.
+    """
+
+    code = "schema_drift"
+
+    def __init__(
+        self, message: str, *, changes: tuple[Change, ...] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.changes = changes
 
 
 class CredentialsError(EtlError):

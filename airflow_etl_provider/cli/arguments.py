@@ -115,7 +115,7 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a file or a quoted pattern: CSV, JSONL, Parquet; gzip or zip",
+        help="a file or a quoted pattern: CSV, JSON, Parquet; gzip or zip",
     )
     parser.add_argument(
         "target",
@@ -165,7 +165,17 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="publish nothing when more rows are rejected (default: no limit)",
     )
     parser.add_argument(
-        "--format", choices=["csv", "jsonl", "parquet"], help="of the source (default: found out)"
+        "--format",
+        choices=["csv", "jsonl", "json", "parquet"],
+        help="of the source (default: found out)",
+    )
+    parser.add_argument(
+        "--records", metavar="PATH", help="of a JSON document: where its records are ($.data.items)"
+    )
+    parser.add_argument(
+        "--flatten",
+        action="store_true",
+        help="of JSON: nested objects become columns named with dots (customer.city)",
     )
     parser.add_argument(
         "--quarantine",

@@ -71,12 +71,17 @@ def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
     }
     pipeline = {
         "pipeline": name_pipeline(args.source, args.target, table=table),
-        "source": {"location": args.source} | ({"format": args.format} if args.format else {}),
+        "source": {"location": args.source} | _source_options(args),
         "target": target.model_dump(exclude_defaults=True) | changes,
         "max_rejected": args.max_rejected or "none",
         "quarantine": args.quarantine,
     }
     return pipeline_from_mapping(pipeline, name="The command line"), connections
+
+
+def _source_options(args: argparse.Namespace) -> dict[str, object]:
+    given = {"format": args.format, "records": args.records, "flatten": args.flatten}
+    return {key: value for key, value in given.items() if value}
 
 
 def _is_database(target: str) -> bool:

@@ -362,10 +362,17 @@ class Pipeline(Spec):
         ),
     ] = RejectBudget()
     schema_evolution: Annotated[
-        Literal["review", "evolve", "freeze", "discard"],
-        Words(("review",), planned=("evolve", "freeze", "discard")),
-        Field(description="review: a source that no longer fits the contract stops the run."),
-    ] = "review"
+        Annotated[
+            Literal["review", "evolve", "freeze", "discard"],
+            Words(("review", "evolve", "freeze", "discard")),
+        ]
+        | None,
+        Field(
+            description="Where the source is not as agreed: review and freeze stop the run, evolve "
+            "adds and widens columns, discard leaves new fields out. Absent: review by a written "
+            "contract, discard by name."
+        ),
+    ] = None
     quarantine: Annotated[
         QuarantineSpec | None,
         BeforeValidator(_read_quarantine),

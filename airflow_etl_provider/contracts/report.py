@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["InputReport", "RunReport", "SelectReport", "Status"]
+__all__ = ["InputReport", "RunReport", "SchemaChange", "SelectReport", "Status"]
 
 Status = Literal["done", "done_with_rejects", "already_loaded", "failed"]
 
@@ -26,6 +26,27 @@ class InputReport:
     rows_deleted: int = 0
     rows_selected: int = 0
     bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """One thing that `schema_evolution: evolve` did.
+
+    :param name: of the column that was added or widened, or of the field that the source lacks.
+    :param was: the type that a widened column had.
+    """
+
+    change: Literal["column_added", "column_widened", "field_missing"]
+    name: str
+    type: str
+    was: str | None = None
+
+    def describe(self) -> str:
+        if self.change == "column_widened":
+            return f"{self.name} was {self.was} and is {self.type} now"
+        if self.change == "column_added":
+            return f"{self.name} ({self.type}) was added"
+        return f"{self.name} is missing in the source and was left empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,7 @@ class RunReport:
     inputs: tuple[InputReport, ...] = ()
     select: SelectReport | None = None
     unmapped: tuple[str, ...] = ()
+    schema_changes: tuple[SchemaChange, ...] = ()
     notes: tuple[str, ...] = ()
     error: dict[str, str] | None = None
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from airflow_etl_provider.contracts.problem import NotYetError, found
 from airflow_etl_provider.contracts.spec import Faults, Spec, Text, Words
@@ -145,8 +153,32 @@ _NullValues = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
+_RECORD_PATH = re.compile(r'\$((?:\.[\w-]+|\."[^"\\]+")*)(?:\[\*\])?')
+_PATH_KEY = re.compile(r'\.(?:([\w-]+)|"([^"\\]+)")')
+
+
+def _check_record_path(path: str) -> str:
+    if not _RECORD_PATH.fullmatch(path):
+        raise ValueError(
+            f"found {found(path)}; expected the keys on the way to the records, such as "
+            '$.data.items or $."a key".items'
+        )
+    return path
+
+
+def _read_flatten(value: object) -> bool | int:
+    if isinstance(value, bool) or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError(
+        f"found {found(value)}; expected true, false or how many levels of objects (1, 2, ...)"
+    )
+
+
 DELIMITED_ONLY = ("dialect", "header_rows", "null_values")
 """Keys that mean nothing for files that are no delimited text."""
+
+JSON_ONLY = ("records", "flatten")
+"""Keys that mean nothing for files that are no JSON."""
 
 
 class SourceSpec(Spec):
@@ -164,8 +196,11 @@ class SourceSpec(Spec):
     query: Annotated[_NotYet | None, Field(description="Not supported yet: a query.")] = None
     topic: Annotated[_NotYet | None, Field(description="Not supported yet: a topic.")] = None
     format: Annotated[
-        Annotated[Format, Words(("csv", "jsonl", "parquet"), planned=("json",))] | None,
-        Field(description="csv (any delimited text), jsonl or parquet; found out when absent."),
+        Annotated[Format, Words(("csv", "jsonl", "json", "parquet"))] | None,
+        Field(
+            description="csv (any delimited text), jsonl (an object a line), json (a document) or "
+            "parquet; found out when absent."
+        ),
     ] = None
     dialect: Annotated[
         Dialect, Field(description="How a delimited file is written; the rest is found out.")
@@ -182,9 +217,37 @@ class SourceSpec(Spec):
         _NullValues | None,
         Field(description='Unquoted fields that mean NULL, in place of the empty field: ["", NA].'),
     ] = None
+    records: Annotated[
+        Annotated[
+            Text,
+            AfterValidator(_check_record_path),
+            WithJsonSchema({"type": "string", "pattern": r"^\$"}),
+        ]
+        | None,
+        Field(
+            description="Of a JSON document: the keys on the way to its records, such as "
+            "$.data.items; absent where it is an array, or objects one after the other."
+        ),
+    ] = None
+    flatten: Annotated[
+        Annotated[
+            bool | int,
+            PlainValidator(_read_flatten),
+            WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1}]}),
+        ],
+        Field(
+            description="Of JSON: nested objects become fields named with dots "
+            "(customer.address.city), on all levels or on so many; arrays stay JSON."
+        ),
+    ] = False
     incremental: Annotated[
         Incremental | None, Field(description="What one run takes; all of it when absent.")
     ] = None
+
+    @property
+    def record_path(self) -> tuple[str, ...]:
+        """The keys of `records`, in order."""
+        return tuple(plain or quoted for plain, quoted in _PATH_KEY.findall(self.records or ""))
 
     @model_validator(mode="before")
     @classmethod
@@ -206,10 +269,16 @@ class SourceSpec(Spec):
         faults = Faults()
         if self.location is None:
             faults.add((), "needs `location`: a file, a pattern such as exports/*.csv, or a URL")
-        if self.format in ("jsonl", "parquet"):
-            for key in DELIMITED_ONLY:
-                if getattr(self, key) != SourceSpec.model_fields[key].default:
-                    faults.add((key,), f"belongs to delimited text, and format is {self.format}")
+        for keys, of, formats in (
+            (DELIMITED_ONLY, "delimited text", ("csv",)),
+            (JSON_ONLY, "JSON", ("json", "jsonl")),
+        ):
+            for key in keys:
+                written = getattr(self, key) != SourceSpec.model_fields[key].default
+                if written and self.format is not None and self.format not in formats:
+                    faults.add((key,), f"belongs to {of}, and format is {self.format}")
+        if self.records is not None and self.format == "jsonl":
+            faults.add(("records",), "belongs to documents, and format is jsonl: write json")
         if self.format == "parquet" and self.encoding is not None:
             faults.add(("encoding",), "belongs to text, and format is parquet")
         faults.report()

@@ -44,6 +44,9 @@ def describe_report(report: RunReport) -> list[str]:
         lines.append(f"loaded with a warning: {warned}")
     if report.unmapped:
         lines.append(f"source columns that no target column uses: {', '.join(report.unmapped)}")
+    if report.schema_changes:
+        told = "; ".join(change.describe() for change in report.schema_changes)
+        lines.append(f"the schema has changed: {told}")
     lines += report.notes
     if report.quarantine and report.rows_quarantined:
         lines.append(f"look at the rejected rows: {show_command(report.quarantine)}")

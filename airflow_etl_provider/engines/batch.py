@@ -237,6 +237,8 @@ class _Run:
                     load_columns=target.load_columns,
                     partition_by=target.partition_by,
                     deletes=Deletes(target.deletes.column) if target.deletes else None,
+                    add_columns=prepared.evolution.add_columns,
+                    widen_columns=prepared.evolution.widen_columns,
                 ),
             ) as session,
         ):
@@ -449,6 +451,7 @@ class _Run:
             rows_deduplicated=report.rows_deduplicated + published.rows_deduplicated,
             rows_deleted=published.rows_deleted,
             quarantine=manifest.location if manifest else None,
+            schema_changes=self.prepared.evolution.changes,
         )
 
     def _already_loaded(self, entry: LedgerEntry) -> RunReport:

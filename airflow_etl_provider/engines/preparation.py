@@ -14,6 +14,7 @@ from airflow_etl_provider.contracts.files import resolve_mapping
 from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
 from airflow_etl_provider.contracts.report import SelectReport
 from airflow_etl_provider.contracts.schema import Schema
+from airflow_etl_provider.engines.evolution import expected_fields, settle_evolution
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.sources.base import ReadsAhead
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.batch import EngineOptions, Window
+    from airflow_etl_provider.engines.evolution import Evolution
     from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.relational.source import SelectSource
@@ -64,6 +66,7 @@ class Prepared:
     load: Load
     quarantine_home: str
     quarantine_connection: Connection | None
+    evolution: Evolution
     unmapped: tuple[str, ...]
     select: SelectSource | None = None
     """The source, where it is a select over named inputs."""
@@ -107,7 +110,10 @@ def prepare(
     # Looking one up may log in to a service.
     connections = cache(connections)
     with _system_errors(SourceError, SourceError, "read"):
-        source, select = _open(pipeline, connections=connections, base=base, options=options)
+        expected = expected_fields(written)
+        source, select = _open(
+            pipeline, connections=connections, base=base, options=options, expected=expected
+        )
     stack.callback(source.close)
     if isinstance(source, ReadsAhead):
         # The target is looked up and the plan made meanwhile.
@@ -127,11 +133,15 @@ def prepare(
         source_dataset=source.name,
         target_dataset=target.name,
     )
+    evolution = settle_evolution(
+        pipeline, contract, by_name=written is None, source=source, target=existing
+    )
+    source, contract = evolution.source, evolution.contract
     plan = build_plan(
         pipeline,
         contract,
         source=source.schema,
-        target=existing,
+        target=evolution.target,
         window=window,
         limit_of=target.limit_of,
     )
@@ -158,6 +168,7 @@ def prepare(
         ),
         quarantine_home=home,
         quarantine_connection=keeper,
+        evolution=evolution,
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
         select=select,
     )
@@ -188,7 +199,12 @@ def _quarantine_of(
 
 
 def _open(
-    pipeline: Pipeline, *, connections: Connections, base: Path | None, options: EngineOptions
+    pipeline: Pipeline,
+    *,
+    connections: Connections,
+    base: Path | None,
+    options: EngineOptions,
+    expected: Schema | None,
 ) -> tuple[Source, SelectSource | None]:
     """Open what the pipeline reads, and say so where it is a select."""
     if pipeline.select is None:
@@ -198,6 +214,7 @@ def _open(
             base=base,
             all_text=options.all_text,
             scratch=options.scratch,
+            expected=expected,
         )
         return plain, None
     from airflow_etl_provider.engines.relational.source import open_select

@@ -56,14 +56,16 @@ class Kind:
             columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))]
             pq.write_table(pa.table(dict(zip(names, columns, strict=True))), path)
             return name
-        if self.suffix == ".jsonl":
+        if self.is_json:
             objects = [dict(zip(names, row, strict=True)) for row in rows]
             lines = [json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in objects]
+            if self.suffix != ".jsonl":
+                return self._write_document(path, lines, bad)
         else:
             lines = [csv_bytes(names, [])]
             lines += [csv_bytes(names, [row])[len(lines[0]) :] for row in rows]
         if bad:
-            lines.insert(3 if self.suffix != ".jsonl" else 2, bad)
+            lines.insert(2 if self.is_json else 3, bad)
         data = b"".join(lines)
         if self.suffix == ".csv.gz":
             path.write_bytes(gzip.compress(data))
@@ -80,6 +82,19 @@ class Kind:
             path.write_bytes(data)
         return name
 
+    @property
+    def is_json(self) -> bool:
+        return ".json" in self.suffix
+
+    def _write_document(self, path: Path, objects: list[bytes], bad: bytes) -> str:
+        if bad:
+            objects.insert(2, bad)
+        data = b"[" + b",".join(objects) + b"]"
+        if self.suffix == ".paged.json":
+            data = b'{"page": {"next": null, "items": ' + data + b', "size": 9}, "done": true}'
+        path.write_bytes(gzip.compress(data) if self.suffix.endswith(".gz") else data)
+        return path.name
+
 
 KINDS = {
     "csv, fast road": Kind(".csv"),
@@ -90,12 +105,16 @@ KINDS = {
     "xz": Kind(".csv.xz"),
     "zip": Kind(".zip"),
     "json lines": Kind(".jsonl"),
+    "json array": Kind(".json"),
+    "json array, gzip": Kind(".json.gz"),
+    "json under a path": Kind(".paged.json"),
     "parquet": Kind(".parquet", rejects=False),
     "csv on s3, fast road": Kind(".csv", remote=True),
     "csv on s3, careful road": Kind(".csv", careful=True, remote=True),
     "gzip on s3": Kind(".csv.gz", remote=True),
     "zip on s3": Kind(".zip", remote=True),
     "json lines on s3": Kind(".jsonl", remote=True),
+    "json array on s3": Kind(".json", remote=True),
     "parquet on s3": Kind(".parquet", rejects=False, remote=True),
 }
 
@@ -107,8 +126,6 @@ ROWS: list[Row] = [
     ("5", "", "05"),
 ]
 NAMES = ("id", "name", "note")
-
-BAD = {".jsonl": b"no json\n"}
 
 
 @pytest.fixture(params=list(KINDS), ids=list(KINDS))
@@ -135,6 +152,8 @@ def opened(
 
     def open_(location: str, *, all_text: bool = False, **spec: Any) -> Source:
         connections = no_connections
+        if location.endswith(".paged.json"):
+            spec = {"records": "$.page.items", **spec}
         if kind.remote:
             server = request.getfixturevalue("s3_server")
             location = server.put(location, (tmp_path / location).read_bytes())
@@ -208,9 +227,9 @@ def test_a_rejected_record_keeps_its_number_and_bytes(
 ) -> None:
     if not kind.rejects:
         pytest.skip("a Parquet file has no record that can't be read alone")
-    bad = BAD.get(kind.suffix, b"only one field\n")
+    bad = b"no json\n" if kind.is_json else b"only one field\n"
     name = kind.write(tmp_path, NAMES, ROWS, bad)
-    source = opened(name, dialect={"delimiter": ","}) if kind.suffix != ".jsonl" else opened(name)
+    source = opened(name) if kind.is_json else opened(name, dialect={"delimiter": ","})
     scan = source.scan(source.inputs[0], careful=kind.careful)
     assert fetch(scan, connection) == ROWS
     account = scan.account(rows_seen=5)
@@ -228,7 +247,7 @@ def test_a_record_can_be_written_again(kind: Kind, tmp_path: Path, opened: Any) 
     raw = source.scan(source.inputs[0], careful=kind.careful).raw(
         {"id": "3", "name": None, "note": 'x, "y"'}
     )
-    if kind.suffix in {".jsonl", ".parquet"}:
+    if kind.is_json or kind.suffix == ".parquet":
         assert json.loads(raw) == {"id": "3", "name": None, "note": 'x, "y"'}
     else:
         assert raw == b'3,,"x, ""y"""'
@@ -249,10 +268,10 @@ def test_hostile_names_are_only_names(
 def test_a_file_without_records_has_a_schema_and_no_rows(
     kind: Kind, tmp_path: Path, opened: Any, connection: Any
 ) -> None:
-    if kind.suffix == ".jsonl":
-        (tmp_path / "data.jsonl").write_bytes(b"\n\n")
+    if kind.is_json:
+        name = kind.write(tmp_path, NAMES, [])
         with pytest.raises(SourceFormatError, match="no JSON object"):
-            opened("data.jsonl")
+            opened(name)
         return
     source = opened(kind.write(tmp_path, NAMES, []))
     scan = source.scan(source.inputs[0], careful=kind.careful)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.pipeline import SourceSpec
+    from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.engines.sources.files import FileInput
 
 __all__ = ["Account", "Scan", "Source", "open_source"]
@@ -25,6 +26,7 @@ def open_source(
     base: Path | None,
     all_text: bool = False,
     scratch: Path | None = None,
+    expected: Schema | None = None,
 ) -> Source:
     """Find and understand what a specification names; nothing but samples is read yet.
 
@@ -32,6 +34,7 @@ def open_source(
     :param all_text: every column is text, also where the values or the file suggest a type.
     :param scratch: where copies of remote files go, and rejects wait; the system's temporary
         folder when absent.
+    :param expected: the fields as a contract has them, for what a sample of JSON does not show.
     :raises SourceNotFoundError: nothing is there.
     :raises SourceFormatError: it is not what its format says, or its files differ.
     """
@@ -42,15 +45,10 @@ def open_source(
             raise NotSupportedYetError(
                 f"A source with `{key}` is not supported yet.", hint="Use `location` with files."
             )
-    if spec.format == "json":
-        raise NotSupportedYetError(
-            "The format json is not supported yet.",
-            hint="Write `format: jsonl` where every line is an object.",
-        )
     if not is_remote_source(spec, connections=connections):
         files = find_files(spec, connections=connections, base=base)
         files = tuple(replace(file, scratch=scratch) for file in files)
-        return _open_files(spec, files, all_text=all_text)
+        return _open_files(spec, files, all_text=all_text, expected=expected)
     from airflow_etl_provider.engines.sources.depot import Depot
     from airflow_etl_provider.engines.sources.fetched import FetchedSource
 
@@ -58,21 +56,24 @@ def open_source(
     try:
         files = find_files(spec, connections=connections, base=base, depot=depot)
         files = tuple(replace(file, scratch=scratch) for file in files)
-        return FetchedSource(_open_files(spec, files, all_text=all_text), files, depot=depot)
+        opened = _open_files(spec, files, all_text=all_text, expected=expected)
+        return FetchedSource(opened, files, depot=depot)
     except BaseException:
         depot.close()
         raise
 
 
-def _open_files(spec: SourceSpec, files: tuple[FileInput, ...], *, all_text: bool) -> Source:
+def _open_files(
+    spec: SourceSpec, files: tuple[FileInput, ...], *, all_text: bool, expected: Schema | None
+) -> Source:
     from airflow_etl_provider.engines.sources.files import same_format
 
-    kind = spec.format or same_format(files)
+    kind = spec.format or ("json" if spec.records else same_format(files))
     name = f"{spec.connection}/{spec.location}" if spec.connection else str(spec.location)
-    if kind == "jsonl":
-        from airflow_etl_provider.engines.sources.jsonl import JsonLinesSource
+    if kind in ("json", "jsonl"):
+        from airflow_etl_provider.engines.sources.json_files.source import JsonSource
 
-        return JsonLinesSource(files, spec, name=name, all_text=all_text)
+        return JsonSource(files, spec, kind=kind, name=name, all_text=all_text, expected=expected)
     if kind == "parquet":
         from airflow_etl_provider.engines.sources.parquet import ParquetSource
 

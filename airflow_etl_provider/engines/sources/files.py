@@ -15,6 +15,7 @@ from airflow_etl_provider.engines.sources.compression import (
     compression_of,
     zip_members,
 )
+from airflow_etl_provider.engines.sources.json_files.sniff import json_kind
 from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -39,7 +40,7 @@ __all__ = [
     "same_format",
 ]
 
-FileFormat = Literal["csv", "jsonl", "parquet"]
+FileFormat = Literal["csv", "jsonl", "json", "parquet"]
 
 _SUFFIXES: dict[str, FileFormat] = {
     ".csv": "csv",
@@ -156,16 +157,12 @@ def _format_of(input: FileInput) -> FileFormat:
     suffix = name.suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    if suffix == ".json":
-        raise NotSupportedYetError(
-            f"{input.identity.name}: JSON documents are not supported yet.",
-            hint="Write `format: jsonl` where every line is an object.",
-        )
-    sample, _ = input.stored.sample(64 * 1024)
+    sample, whole = input.stored.sample(64 * 1024)
     if sample.startswith(b"PAR1"):
         return "parquet"
-    line = sample.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].rstrip()
-    return "jsonl" if line.startswith(b'{"') and line.endswith(b"}") else "csv"
+    return json_kind(sample, whole=whole, named_json=suffix == ".json") or (
+        "json" if suffix == ".json" else "csv"
+    )
 
 
 def _root(spec: SourceSpec, *, connections: Connections, base: Path | None) -> Path:
@@ -275,6 +272,9 @@ def same_format(inputs: tuple[FileInput, ...]) -> FileFormat:
     :raises SourceFormatError: there are several.
     """
     formats = {_format_of(input): input.identity.name for input in inputs}
+    if formats.keys() == {"json", "jsonl"}:
+        # One object a line is a document too.
+        return "json"
     if len(formats) > 1:
         listed = ", ".join(f"{name} ({kind})" for kind, name in sorted(formats.items()))
         raise SourceFormatError(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.pipeline import Mode
-    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.schema import Field, Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
@@ -40,7 +40,12 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class WriteSpec:
-    """How rows go into the table."""
+    """How rows go into the table.
+
+    :param add_columns: columns that the table gets together with the rows; one that it has by then
+        must be of that type.
+    :param widen_columns: columns that get a wider type together with the rows.
+    """
 
     mode: Mode
     key: tuple[str, ...] = ()
@@ -48,6 +53,13 @@ class WriteSpec:
     load_columns: bool = False
     partition_by: tuple[str, ...] = ()
     deletes: Deletes | None = None
+    add_columns: tuple[Field, ...] = ()
+    widen_columns: tuple[Field, ...] = ()
+
+    @property
+    def alters(self) -> bool:
+        """Whether the load changes columns of the table."""
+        return bool(self.add_columns or self.widen_columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
             Rule(load="rows >= 1000", severity="fail"),
         ),
         max_rejected=RejectBudget(records=None, share=0.01),
+        schema_evolution="review",
         quarantine="s3://lake/quarantine/",
     )
 
@@ -94,13 +95,9 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
         ("location: exports/orders_*.csv.gz", "table: public.orders", "source.table"),
         ("location: exports/orders_*.csv.gz", 'query: "select 1"', "source.query"),
         ("location: exports/orders_*.csv.gz", "topic: orders", "source.topic"),
-        ("format: csv", "format: json", "'json'"),
         ("mode: merge", "mode: scd2", "'scd2'"),
         ("mode: merge", "mode: snapshot", "'snapshot'"),
         ("mapping: orders.mapping.yaml", "mapping: propose", "'propose'"),
-        ("schema_evolution: review", "schema_evolution: evolve", "'evolve'"),
-        ("schema_evolution: review", "schema_evolution: freeze", "'freeze'"),
-        ("schema_evolution: review", "schema_evolution: discard", "'discard'"),
         ("engine: auto", "engine: spark", "'spark'"),
         ("on_error: default", "on_error: page_somebody", "'page_somebody'"),
         (

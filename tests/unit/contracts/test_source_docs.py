@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_etl_provider.contracts.files import pipeline_from_text
+from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.source_spec import Dialect, Incremental, SourceSpec
+from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.sources.compression import PACKED_SUFFIXES
+from airflow_etl_provider.engines.sources.json_files.source import JsonSource
 from airflow_etl_provider.exceptions import (
     ConnectionNotFoundError,
     EtlError,
@@ -36,7 +39,11 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 ENCODINGS = re.findall(r"`([^`]+)`", PAGE.split("any that Python knows:")[1].split("...")[0])
 
-CONTENT = {"csv": b"id,note\n1,x\n2,y\n", "jsonl": b'{"id": 1, "note": "x"}\n'}
+CONTENT = {
+    "csv": b"id,note\n1,x\n2,y\n",
+    "jsonl": b'{"id": 1, "note": "x"}\n',
+    "json": b'[{"id": 1, "note": "x"}]',
+}
 
 
 def table(name: str) -> list[list[str]]:
@@ -58,9 +65,9 @@ def opened(folder: Path, location: str, **rest: Any) -> Source:
 
 
 def kind(source: Source) -> str:
-    return {"DelimitedSource": "csv", "JsonLinesSource": "jsonl", "ParquetSource": "parquet"}[
-        type(source).__name__
-    ]
+    if isinstance(source, JsonSource):
+        return source.kind
+    return {"DelimitedSource": "csv", "ParquetSource": "parquet"}[type(source).__name__]
 
 
 def test_every_key_stands_on_the_page() -> None:
@@ -110,16 +117,20 @@ def test_the_format_is_told_by_the_end_of_the_name(
 
 def test_any_other_name_is_told_by_the_content(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["1"]}), tmp_path / "parquet.dat")
-    (tmp_path / "jsonl.dat").write_bytes(CONTENT["jsonl"])
-    (tmp_path / "csv.dat").write_bytes(CONTENT["csv"])
-    for format in ("parquet", "jsonl", "csv"):
+    for format, content in CONTENT.items():
+        (tmp_path / f"{format}.dat").write_bytes(content)
+    for format in ("parquet", *CONTENT):
         assert kind(opened(tmp_path, f"{format}.dat")) == format
+    for format in ("jsonl", "json"):
+        (tmp_path / f"{format}.json").write_bytes(CONTENT[format] * 2)
+        assert kind(opened(tmp_path, f"{format}.json")) == format
 
 
 @pytest.mark.parametrize(
     ("name", "data", "error", "words"),
     [
-        ("a.json", b'{"id": 1}', NotSupportedYetError, "JSON documents are not supported yet"),
+        ("a.json", b'{"id": 1}]', SourceError, "closes or separates nothing"),
+        ("a.json", b"[]", SourceError, "no JSON object"),
         ("a.csv", bz2.compress(CONTENT["csv"])[:-9], SourceError, "can't be unpacked as bzip2"),
         ("a.csv", lzma.compress(CONTENT["csv"])[:-9], SourceError, "can't be unpacked as xz"),
         ("a.csv", b"\x28\xb5\x2f\xfd rest", SourceError, "can't be unpacked as zstd"),
@@ -215,6 +226,46 @@ def test_values_of_json_lines_are_text_as_they_stand(tmp_path: Path) -> None:
     assert rows == [("1.50", "true", None, "[1, 2.0]"), (None, "x", None, None)]
 
 
+def counts(folder: Path, document: str, **spec: Any) -> tuple[int, int]:
+    (folder / "a.json").write_text(document.strip("`"))
+    expected = Schema((Field("id", parse_type("string")),))
+    source = open_source(
+        SourceSpec(location="a.json", format="json", **spec),
+        connections=no_connections,
+        base=folder,
+        expected=expected,
+    )
+    scan = source.scan(source.inputs[0])
+    with duckdb.connect() as connection:
+        rows = connection.sql(f"SELECT * FROM {scan.relation(connection)}").fetchall()
+        records = scan.account(rows_seen=len(rows)).records
+        scan.close()
+    return len(rows), records - len(rows)
+
+
+@pytest.mark.parametrize(("document", "path", "records"), table("json documents"))
+def test_a_document_has_the_records_of_the_page(
+    tmp_path: Path, document: str, path: str, records: str
+) -> None:
+    assert counts(tmp_path, document, records=path.strip("`")) == (int(records), 0)
+
+
+@pytest.mark.parametrize(("document", "loaded", "rejected"), table("json records"))
+def test_a_record_of_a_document_is_rejected_as_the_page_says(
+    tmp_path: Path, document: str, loaded: str, rejected: str
+) -> None:
+    assert counts(tmp_path, document) == (int(loaded), int(rejected))
+
+
+@pytest.mark.parametrize(("record", "flatten", "columns"), table("flatten"))
+def test_nested_values_become_the_columns_of_the_page(
+    tmp_path: Path, record: str, flatten: str, columns: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(record.strip("`"))
+    asked = {"`false`": False, "`true`": True, "`1`": 1}[flatten]
+    assert list(opened(tmp_path, "a.jsonl", flatten=asked).schema.names) == spans(columns)
+
+
 def arrow_type(written: str) -> pa.DataType:
     """Read a type as pyarrow writes it: `int8`, `list_(string)`."""
     if written.isidentifier():
@@ -250,8 +301,8 @@ def test_text_is_read_in_the_encodings_of_the_page(tmp_path: Path, encoding: str
     assert rows == [("1", "x"), ("2", "yz")]
 
 
-def test_json_lines_are_utf8(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + CONTENT["jsonl"])
-    assert opened(tmp_path, "a.jsonl").schema.names == ("id", "note")
-    with pytest.raises(NotSupportedYetError, match="latin-1 are not supported yet"):
-        opened(tmp_path, "a.jsonl", encoding="latin-1")
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_json_tells_its_encoding(tmp_path: Path, format: str, encoding: str) -> None:
+    (tmp_path / "a.dat").write_bytes(CONTENT[format].decode().encode(encoding))
+    assert opened(tmp_path, "a.dat", format=format).schema.names == ("id", "note")

@@ -22,6 +22,7 @@ from airflow_etl_provider.engines.backends.duckdb.trees import (
     call,
     cast,
     choose,
+    is_null,
     number,
     text,
     try_cast,
@@ -92,14 +93,54 @@ def _json_parse(_: JsonParse, inputs: Inputs) -> exp.Expr:
     return strict_json(inputs.value)
 
 
+_MARK = "\ue000"
+"""A private character: where a document has it itself, its numbers are not marked."""
+
+_LONG_NUMBER = "[0-9][0-9.]{15,}"
+"""DuckDB takes numbers in JSON for doubles, which hold fifteen digits for certain."""
+
+_UNMARKED = r'"(?:[^"\\]|\\.)*"|[0-9][0-9.]*[eE][-+]?[0-9]+'
+"""Texts, and numbers with an exponent, which have no digits to lose that mean anything."""
+
+
 @renders(JsonPath)
 def _json_path(conversion: JsonPath, inputs: Inputs) -> exp.Expr:
-    path = text(conversion.path)
-    if inputs.output.kind != "json":
-        return call("json_extract_string", inputs.value, path)
-    found = call("json_extract", inputs.value, path)
-    null = exp.EQ(this=call("json_type", found), expression=text("NULL"))
-    return choose((null, exp.Null()), otherwise=found)
+    path, written = text(conversion.path), cast(inputs.value, _STRING)
+    exact = call("json_extract_string", _marked(written), path)
+    plain = call("json_extract_string", written, path)
+    if inputs.output.kind == "json":
+        found = call("json_extract", inputs.value, path)
+        null = exp.EQ(this=call("json_type", found), expression=text("NULL"))
+        plain = choose((null, exp.Null()), otherwise=found)
+        exact = call("json_extract", _marked(written), path)
+        exact_null = exp.EQ(this=call("json_type", exact), expression=text("NULL"))
+        unmarked = cast(_unmarked(cast(exact, _STRING)), inputs.output)
+        exact = choose((exact_null, exp.Null()), otherwise=unmarked)
+    else:
+        exact = _unmarked(exact)
+    long = call("regexp_matches", written, text(_LONG_NUMBER))
+    has_mark = exp.Paren(this=exp.Not(this=call("contains", written, text(_MARK))))
+    return choose((exp.And(this=long, expression=has_mark), exact), otherwise=plain)
+
+
+def _marked(written: exp.Expr) -> exp.Expr:
+    """The same JSON with long numbers as texts that begin with the mark.
+
+    Control characters can't stand in JSON, so they can show where a number begins and ends.
+    """
+    pattern = text(f"({_UNMARKED})|(-?{_LONG_NUMBER})")
+    shown = call("regexp_replace", written, pattern, text("\\1\x01\\2\x02"), text("g"))
+    texts = call("replace", shown, text("\x01\x02"), text(""))
+    begun = call("replace", texts, text("\x01"), text(f'"{_MARK}'))
+    return call("replace", begun, text("\x02"), text('"'))
+
+
+def _unmarked(found: exp.Expr) -> exp.Expr:
+    """What was found, with its numbers as they were."""
+    bare = call("starts_with", found, text(_MARK))
+    pattern, number_alone = text(f'"{_MARK}([^"]*)"'), call("substring", found, number(2))
+    inside = call("regexp_replace", found, pattern, text("\\1"), text("g"))
+    return choose((bare, number_alone), otherwise=inside)
 
 
 @renders(ArraySplit)
@@ -111,4 +152,9 @@ def _array_split(conversion: ArraySplit, inputs: Inputs) -> exp.Expr:
 
 @renders(ArrayJoin)
 def _array_join(conversion: ArrayJoin, inputs: Inputs) -> exp.Expr:
-    return call("array_to_string", inputs.value, text(conversion.separator))
+    joined = call("array_to_string", inputs.value, text(conversion.separator))
+    # DuckDB makes NULL of an array that has nothing but NULLs.
+    return choose(
+        (is_null(inputs.value), cast(exp.Null(), inputs.output)),
+        otherwise=call("coalesce", joined, text("")),
+    )

@@ -10,6 +10,7 @@ from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema
 from airflow_etl_provider.engines.targets.attempt_file import AttemptFile, os_error_of
 from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published, WriteSpec
 from airflow_etl_provider.engines.targets.deletes import DELETE_MARK, with_mark
+from airflow_etl_provider.engines.targets.duckdb_file.altering import alter_table, altered
 from airflow_etl_provider.engines.targets.duckdb_file.layout import (
     TableLayout,
     check_fit,
@@ -217,8 +218,11 @@ class DuckDbSession:
         from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
 
         full = table_schema(self._typed, self._write)
+        catalog = str(run_sql(connection, "SELECT current_database()")[0][0])
         layout = read_layout(connection, self._target.table)
         if layout is not None:
+            alter_table(connection, catalog, layout, self._write)
+            layout = altered(layout, self._write) or layout
             check_fit(layout, full, self._write)
             if self._layout is not None and _types(layout, full) != _types(self._layout, full):
                 raise TargetSchemaError(
@@ -226,7 +230,6 @@ class DuckDbSession:
                     hint="Run again.",
                 )
         table = self._target.table
-        catalog = str(run_sql(connection, "SELECT current_database()")[0][0])
         statements = Statements(
             catalog=catalog,
             schema=layout.schema if layout else (table.schema or "main"),

@@ -125,6 +125,7 @@ def plan_write(
         )
     staged = (
         write.mode != "append"
+        or write.alters
         or relation.row_triggers
         or any(column.encoding in STAGED_ENCODINGS for column in columns)
     )

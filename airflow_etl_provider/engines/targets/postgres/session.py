@@ -15,6 +15,7 @@ import pyarrow as pa
 from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published, WriteSpec
 from airflow_etl_provider.engines.targets.ledger import Verdict, entry_of
 from airflow_etl_provider.engines.targets.postgres import statements
+from airflow_etl_provider.engines.targets.postgres.altering import alter_table
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
 from airflow_etl_provider.engines.targets.postgres.deletes import apply_deletes
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
@@ -117,9 +118,12 @@ class PostgresSession:
     def publish(self, publication: Publication) -> Published:
         with self._working(_State.WRITTEN):
             client, attempt = self._client, self._attempt
-            if self._staging is not None and attempt.write.mode != "append":
+            if self._staging is not None and (
+                attempt.write.mode != "append" or attempt.write.alters
+            ):
                 lock_target(client, self._plan.place)
             self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=True)
+            alter_table(client, self._plan.place, attempt.write)
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
             client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="the rows for")

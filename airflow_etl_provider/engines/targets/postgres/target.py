@@ -12,6 +12,7 @@ from airflow_etl_provider.engines.targets.ledger import (
     judge_undo,
     require_load_columns,
 )
+from airflow_etl_provider.engines.targets.postgres.altering import plan_altered
 from airflow_etl_provider.engines.targets.postgres.catalog import Place, find_place, read_relation
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
@@ -174,7 +175,13 @@ class PostgresTarget:
         ledger.ensure(client)
         epoch = ledger.next_epoch(client, load)
         # The table is looked at once no other attempt of this load is publishing, and creating it.
-        relation = read_relation(client, place, where=self.name)
+        relation = plan_altered(
+            client,
+            read_relation(client, place, where=self.name),
+            place=place,
+            write=write,
+            where=self.name,
+        )
         plan = plan_write(relation, place=place, schema=schema, write=write, where=self.name)
         entries = ledger.entries(client, load.load_id)
         previous = entries[0] if entries else None

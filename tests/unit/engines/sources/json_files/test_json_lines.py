@@ -8,8 +8,17 @@ import duckdb
 import pytest
 
 from airflow_etl_provider.contracts.pipeline import SourceSpec
-from airflow_etl_provider.engines.sources import jsonl, open_source
-from airflow_etl_provider.engines.sources.jsonl import NotAnObjectError, read_object
+from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources.json_files import (
+    reading,
+)
+from airflow_etl_provider.engines.sources.json_files import (
+    scan as scanning,
+)
+from airflow_etl_provider.engines.sources.json_files import (
+    source as sources,
+)
+from airflow_etl_provider.engines.sources.json_files.values import NotAnObjectError, read_object
 from airflow_etl_provider.exceptions import SourceFormatError
 
 if TYPE_CHECKING:
@@ -54,7 +63,7 @@ def test_nested_values_are_json_with_their_digits(path: Path) -> None:
 
 
 def test_a_text_in_a_field_of_json_is_json_too(path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(jsonl, "SAMPLE", 10)
+    monkeypatch.setattr(sources, "SAMPLE", 10)
     rows, _, _ = read(open_(path, b'{"a": {}}\n{"a": "x\\"y"}\n{"a": true}\n{"a": null}\n'))
     assert rows == [("{}",), ('"x\\"y"',), ("true",), (None,)]
 
@@ -100,7 +109,7 @@ def test_a_refused_line_keeps_number_line_and_bytes(path: Path) -> None:
 def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(
     path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(jsonl, "MAX_LINE", 50)
+    monkeypatch.setattr(reading, "MAX_RECORD", 50)
     long = b'{"a": "' + b"x" * 200 + b'"}\n'
     rows, rejects, _ = read(open_(path, b'{"a": 1}\n' + long + b'{"a": 2}\n'))
     assert rows == [("1",), ("2",)]
@@ -108,7 +117,7 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(
 
 
 def test_keys_after_the_sample_are_counted_and_noted(path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(jsonl, "SAMPLE", 10)
+    monkeypatch.setattr(sources, "SAMPLE", 10)
     _, _, account = read(open_(path, b'{"a": 1}\n' + b'{"a": 2, "late": 3}\n' * 7))
     (note,) = account.notes
     assert "7 records" in note
@@ -116,15 +125,15 @@ def test_keys_after_the_sample_are_counted_and_noted(path: Path, monkeypatch: An
 
 
 def test_ever_new_keys_do_not_fill_the_memory(path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(jsonl, "SAMPLE", 10)
+    monkeypatch.setattr(sources, "SAMPLE", 10)
     lines = b"".join(b'{"a": 1, "k%d": 1}\n' % number for number in range(300))
     _, _, account = read(open_(path, b'{"a": 1}\n' + lines))
-    assert len(account.notes) == jsonl.MOST_LATE_KEYS + 1
+    assert len(account.notes) == scanning.MOST_LATE_KEYS + 1
     assert "200 values" in account.notes[-1]
 
 
 def test_sparse_records_come_in_batches_of_so_many_cells(path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(jsonl, "BATCH_CELLS", 100)
+    monkeypatch.setattr(scanning, "BATCH_CELLS", 100)
     lines = b"".join(b'{"k%d": %d}\n' % (number % 20, number) for number in range(52))
     source = open_(path, lines)
     assert {str(field.type) for field in source.suggested} == {"int64"}
