@@ -66,11 +66,16 @@ def scalar_of(value: Any, of: pa.DataType) -> pa.Scalar:
     return array_of([value], of)[0]
 
 
-def one_row(values: Sequence[str | int | datetime | None]) -> pa.RecordBatch:
+def one_row(values: Sequence[str | int | bool | datetime | None]) -> pa.RecordBatch:
     """Make the parameters of one statement, named by their places."""
     import pyarrow as pa
 
-    types = {str: pa.string(), int: pa.int64(), datetime: pa.timestamp("us", "UTC")}
+    types = {
+        str: pa.string(),
+        int: pa.int64(),
+        bool: pa.bool_(),
+        datetime: pa.timestamp("us", "UTC"),
+    }
     arrays = [
         pa.nulls(1) if value is None else array_of([value], types[type(value)]) for value in values
     ]
