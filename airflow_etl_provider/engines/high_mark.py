@@ -60,7 +60,7 @@ def high_of(pipeline: Pipeline, position: Position) -> High | None:
         would be appended again.
     """
     incremental, last = pipeline.source.incremental, position.last
-    if incremental is None or last is None:
+    if incremental is None or incremental.by != "column" or last is None:
         return None
     noted = last.positions.get(KEY)
     if not isinstance(noted, dict) or noted.get("name") != incremental.column:

@@ -1,0 +1,100 @@
+"""A pipeline that loads only what is new, over files that come and change."""
+
+from __future__ import annotations
+
+import csv
+import os
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from airflow_etl_provider.contracts.connection import Connection
+from airflow_etl_provider.contracts.pipeline import Pipeline
+from airflow_etl_provider.engines.batch import EngineOptions, Window, run_pipeline
+from airflow_etl_provider.engines.targets import open_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.targets.base import LedgerEntry
+
+NEW_FILES = {"by": "new_files"}
+MERGE = {"mode": "merge", "key": "id"}
+
+Row = tuple[int, str]
+
+
+class Arrivals:
+    """A folder where files arrive, and a table in a DuckDB file that they are loaded into."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "warehouse.duckdb"
+        self._runs = 0
+
+    def write(self, name: str, *rows: Row) -> Path:
+        """Write a file of ids and times; one that is written again is another version."""
+        path = self.folder / name
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "at"])
+            writer.writerows(rows)
+        if before:
+            os.utime(path, ns=(before + 1, before + 1))
+        return path
+
+    def pipeline(self, incremental: dict[str, Any], **changes: Any) -> Pipeline:
+        target = {"connection": "warehouse", "table": "orders"} | changes.pop("target", {})
+        source = {
+            "location": "*.csv",
+            "format": "csv",
+            "incremental": incremental,
+        } | changes.pop("source", {})
+        columns = {name: {"from": name, "convert": "cast"} for name in ("id", "at")}
+        mapping = {
+            "contract": "orders",
+            "target": {"fields": {"id": "int64", "at": changes.pop("at", "timestamp")}},
+            "columns": columns,
+        }
+        return Pipeline.model_validate(
+            {"pipeline": "orders", "source": source, "target": target, "mapping": mapping}
+            | {"max_rejected": "none", "quarantine": str(self.folder / "quarantine")}
+            | changes
+        )
+
+    def run(self, pipeline: Pipeline, *, window: Window | None = None) -> RunReport:
+        self._runs += 1
+        report = run_pipeline(
+            pipeline,
+            connections=self.connections,
+            run_id=f"run-{self._runs}",
+            window=window,
+            base=self.folder,
+            options=EngineOptions(threads=1),
+            clock=lambda: datetime.now(timezone.utc),
+        )
+        assert report.rows_read == report.accounted
+        return report
+
+    def connections(self, name: str) -> Connection:
+        return Connection(name, "duckdb", host=str(self.database))
+
+    def ids(self) -> list[int]:
+        with duckdb.connect(str(self.database)) as connection:
+            found = connection.execute("SELECT id FROM orders ORDER BY id").fetchall()
+        return [row[0] for row in found]
+
+    def rows(self) -> list[tuple[int, str]]:
+        with duckdb.connect(str(self.database)) as connection:
+            return connection.execute(
+                'SELECT id, CAST("at" AS VARCHAR) FROM orders ORDER BY id, "at"'
+            ).fetchall()
+
+    def ledger(self, pipeline: Pipeline) -> list[LedgerEntry]:
+        target = open_target(
+            pipeline.target, connections=self.connections, base=self.folder, pipeline="orders"
+        )
+        return target.ledger()
