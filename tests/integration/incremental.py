@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import csv
 import os
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import duckdb
+import psycopg2
 
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.contracts.pipeline import Pipeline
 from airflow_etl_provider.engines.batch import EngineOptions, Window, run_pipeline
-from airflow_etl_provider.engines.targets import open_target
+from airflow_etl_provider.engines.targets import open_target, parse_target
+from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
+from airflow_etl_provider.exceptions import PositionMovedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow_etl_provider.contracts.report import RunReport
-    from airflow_etl_provider.engines.targets.base import LedgerEntry
+    from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published
 
 NEW_FILES = {"by": "new_files"}
 MERGE = {"mode": "merge", "key": "id"}
@@ -27,11 +34,15 @@ Row = tuple[int, str]
 
 
 class Arrivals:
-    """A folder where files arrive, and a table in a DuckDB file that they are loaded into."""
+    """A folder where files arrive, and a table that they are loaded into.
 
-    def __init__(self, folder: Path) -> None:
+    :param server: a PostgreSQL server that has the table; a DuckDB file when absent.
+    """
+
+    def __init__(self, folder: Path, *, server: str | None = None) -> None:
         self.folder = folder
         self.database = folder / "warehouse.duckdb"
+        self.server = server
         self._runs = 0
 
     def write(self, name: str, *rows: Row) -> Path:
@@ -70,7 +81,7 @@ class Arrivals:
         report = run_pipeline(
             pipeline,
             connections=self.connections,
-            run_id=f"run-{self._runs}",
+            run_id=f"run-{os.getpid()}-{self._runs}",
             window=window,
             base=self.folder,
             options=EngineOptions(threads=1),
@@ -80,9 +91,16 @@ class Arrivals:
         return report
 
     def connections(self, name: str) -> Connection:
+        if self.server is not None:
+            _, connections = parse_target(self.server, table="orders")
+            return replace(connections("target"), name=name)
         return Connection(name, "duckdb", host=str(self.database))
 
     def ids(self) -> list[int]:
+        if self.server is not None:
+            with closing(psycopg2.connect(self.server)) as server, server.cursor() as cursor:
+                cursor.execute("SELECT id FROM orders ORDER BY id")
+                return [row[0] for row in cursor.fetchall()]
         with duckdb.connect(str(self.database)) as connection:
             found = connection.execute("SELECT id FROM orders ORDER BY id").fetchall()
         return [row[0] for row in found]
@@ -98,3 +116,33 @@ class Arrivals:
             pipeline.target, connections=self.connections, base=self.folder, pipeline="orders"
         )
         return target.ledger()
+
+    def drain(self, pipeline: Pipeline) -> None:
+        """Run until nothing is new, as tasks do that are retried."""
+        while True:
+            try:
+                if self.run(pipeline).status == "nothing_new":
+                    return
+            except PositionMovedError:
+                continue
+
+
+@contextmanager
+def at_the_publication(
+    *, before: Callable[[], Any] | None = None, after: Callable[[], Any] | None = None
+) -> Iterator[None]:
+    """Do something once, just before or after the next run publishes."""
+    publish = DuckDbSession.publish
+    waiting = [(before, after)]
+
+    def disturbed(self: DuckDbSession, publication: Publication) -> Published:
+        first, last = waiting.pop() if waiting else (None, None)
+        if first is not None:
+            first()
+        published = publish(self, publication)
+        if last is not None:
+            last()
+        return published
+
+    with patch.object(DuckDbSession, "publish", disturbed):
+        yield

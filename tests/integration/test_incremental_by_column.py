@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -18,8 +19,7 @@ from airflow_etl_provider.exceptions import (
     PositionMovedError,
     SpecificationError,
 )
-from tests.integration.incremental import MERGE, NEW_FILES, Arrivals
-from tests.integration.test_new_files import run_meanwhile
+from tests.integration.incremental import MERGE, NEW_FILES, Arrivals, at_the_publication
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,15 +227,13 @@ def test_only_rejects_keep_the_position_where_it_was(arrivals: Arrivals) -> None
     assert arrivals.ids() == [2]
 
 
-def test_of_two_runs_at_once_one_publishes(
-    arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_runs_at_once_one_publishes(arrivals: Arrivals) -> None:
     pipeline = arrivals.pipeline(BY_AT)
     arrivals.write("a.csv", (1, T1))
     arrivals.run(pipeline)
     arrivals.write("b.csv", (2, T2))
-    run_meanwhile(monkeypatch, lambda: arrivals.run(pipeline))
-    with pytest.raises(PositionMovedError):
+    overtake = partial(arrivals.run, pipeline)
+    with at_the_publication(before=overtake), pytest.raises(PositionMovedError):
         arrivals.run(pipeline)
     assert arrivals.ids() == [1, 2]
     assert arrivals.run(pipeline).status == "nothing_new"

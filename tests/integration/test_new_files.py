@@ -14,7 +14,7 @@ from airflow_etl_provider.exceptions import (
     SourceError,
     SourceNotFoundError,
 )
-from tests.integration.incremental import MERGE, NEW_FILES, Arrivals
+from tests.integration.incremental import MERGE, NEW_FILES, Arrivals, at_the_publication
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,14 +149,16 @@ def test_a_run_that_failed_took_nothing(arrivals: Arrivals) -> None:
     assert arrivals.run(arrivals.pipeline(NEW_FILES)).rows_loaded == 1
 
 
-def test_of_two_runs_with_overlapping_files_one_publishes(
-    arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_runs_with_overlapping_files_one_publishes(arrivals: Arrivals) -> None:
     pipeline = arrivals.pipeline(NEW_FILES)
     arrivals.write("a.csv", (1, T1))
     arrivals.write("b.csv", (2, T1))
-    run_meanwhile(monkeypatch, lambda: (arrivals.write("c.csv", (3, T1)), arrivals.run(pipeline)))
-    with pytest.raises(PositionMovedError, match=r"Run again"):
+
+    def overtake() -> None:
+        arrivals.write("c.csv", (3, T1))
+        arrivals.run(pipeline)
+
+    with at_the_publication(before=overtake), pytest.raises(PositionMovedError, match="Run again"):
         arrivals.run(pipeline)
     assert arrivals.ids() == [1, 2, 3]
     assert arrivals.run(pipeline).status == "nothing_new"
@@ -194,18 +196,3 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
         arrivals.run(pipeline)
     monkeypatch.undo()
     assert arrivals.run(pipeline).rows_loaded == 2
-
-
-def run_meanwhile(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
-    """Do something once, between the reading of the next run and its publication."""
-    from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
-
-    publish = DuckDbSession.publish
-    waiting = [action]
-
-    def overtaken(self: DuckDbSession, publication: Any) -> Any:
-        if waiting:
-            waiting.pop()()
-        return publish(self, publication)
-
-    monkeypatch.setattr(DuckDbSession, "publish", overtaken)
