@@ -174,7 +174,7 @@ def _takes(prepared: Prepared) -> str | None:
         return None
     interval = prepared.plan.interval
     if interval is None:
-        files = f"A run would take {len(prepared.load.inputs)} new files."
+        files = f"A run would take the new files ({len(prepared.load.inputs)})."
         return f"{files} {prepared.note}" if prepared.note else files
     if interval.start is None:
         return f"A run would take all records, whatever their {interval.column!r}."

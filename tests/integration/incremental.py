@@ -16,6 +16,7 @@ import psycopg2
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.contracts.pipeline import Pipeline
 from airflow_etl_provider.engines.batch import EngineOptions, Window, run_pipeline
+from airflow_etl_provider.engines.check import check_pipeline
 from airflow_etl_provider.engines.targets import open_target, parse_target
 from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
 from airflow_etl_provider.exceptions import PositionMovedError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.check import CheckReport
     from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published
 
 NEW_FILES = {"by": "new_files"}
@@ -90,19 +92,23 @@ class Arrivals:
         assert report.rows_read == report.accounted
         return report
 
+    def check(self, pipeline: Pipeline) -> CheckReport:
+        return check_pipeline(pipeline, connections=self.connections, base=self.folder, rows=1000)
+
     def connections(self, name: str) -> Connection:
         if self.server is not None:
             _, connections = parse_target(self.server, table="orders")
             return replace(connections("target"), name=name)
         return Connection(name, "duckdb", host=str(self.database))
 
-    def ids(self) -> list[int]:
+    def ids(self, *, table: str = "orders") -> list[int]:
+        query = f"SELECT id FROM {table} ORDER BY id"
         if self.server is not None:
             with closing(psycopg2.connect(self.server)) as server, server.cursor() as cursor:
-                cursor.execute("SELECT id FROM orders ORDER BY id")
+                cursor.execute(query)
                 return [row[0] for row in cursor.fetchall()]
         with duckdb.connect(str(self.database)) as connection:
-            found = connection.execute("SELECT id FROM orders ORDER BY id").fetchall()
+            found = connection.execute(query).fetchall()
         return [row[0] for row in found]
 
     def rows(self) -> list[tuple[int, str]]:

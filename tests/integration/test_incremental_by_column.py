@@ -177,6 +177,20 @@ def test_the_first_run_starts_where_it_is_told(arrivals: Arrivals) -> None:
     assert arrivals.ids() == [2, 4]
 
 
+def test_the_check_says_from_where_a_run_would_go_on(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(BY_AT)
+    arrivals.write("a.csv", (1, T1))
+    assert arrivals.check(pipeline).takes == "A run would take all records, whatever their 'at'."
+    arrivals.run(pipeline)
+    arrivals.write("b.csv", (2, T2))
+    found = arrivals.check(pipeline)
+    assert (
+        found.takes
+        == "A run would take the records whose 'at' is 2024-01-01T10:00:00+00:00 or more."
+    )
+    assert arrivals.ids() == [1]
+
+
 def test_what_is_rejected_does_not_count_as_the_highest_value(arrivals: Arrivals) -> None:
     pipeline = arrivals.pipeline(BY_AT, rules=[{"column": "id", "between": [0, 100]}])
     arrivals.write("a.csv", (1, T1), (999, T3))
@@ -325,7 +339,7 @@ def test_overlapping_windows_double_rows_only_in_append(arrivals: Arrivals) -> N
     assert arrivals.ids() == [1, 2, 3]
     for window in windows:
         arrivals.run(arrivals.pipeline(by, target={"table": "log"}), window=window)
-    assert arrivals.ids() == [1, 2, 3]
+    assert arrivals.ids(table="log") == [1, 2, 2, 3]
 
 
 def test_a_window_with_other_input_stops_append(arrivals: Arrivals) -> None:

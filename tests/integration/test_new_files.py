@@ -36,7 +36,7 @@ def test_each_file_is_loaded_once(arrivals: Arrivals, target: dict[str, Any]) ->
     assert (first.status, first.rows_loaded) == ("done", 2)
     again = arrivals.run(pipeline)
     assert (again.status, again.load_id, again.rows_read) == ("nothing_new", None, 0)
-    assert again.notes == ("Nothing new: all 2 files were loaded before.",)
+    assert again.notes == ("Nothing new: all files (2) were loaded before.",)
     arrivals.write("c.csv", (3, T1))
     third = arrivals.run(pipeline)
     assert [found.input for found in third.inputs] == ["c.csv"]
@@ -60,12 +60,25 @@ def test_a_backlog_is_loaded_in_bounded_parts_by_name(arrivals: Arrivals) -> Non
     for number in range(5, 0, -1):
         arrivals.write(f"{number}.csv", (number, T1))
     taken = []
-    for left in ("3 more new files", "1 more new files", None, None):
+    for left in ("`): 3.", "`): 1.", None, None):
         report = arrivals.run(pipeline)
         taken.append([found.input for found in report.inputs])
-        assert (left is None) or report.notes[-1].startswith(left)
+        assert (left is None) or report.notes[-1].endswith(left)
     assert taken == [["1.csv", "2.csv"], ["3.csv", "4.csv"], ["5.csv"], []]
     assert arrivals.ids() == [1, 2, 3, 4, 5]
+
+
+def test_the_check_says_which_files_a_run_would_take(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(NEW_FILES | {"max_files": 2})
+    for number in range(3):
+        arrivals.write(f"{number}.csv", (number, T1))
+    found = arrivals.check(pipeline)
+    assert found.takes is not None
+    assert found.takes.startswith("A run would take the new files (2). New files left to")
+    assert found.rows_good == 2
+    assert not arrivals.database.exists()
+    arrivals.drain(pipeline)
+    assert arrivals.check(pipeline).takes == "Nothing new: all files (3) were loaded before."
 
 
 def test_a_changed_file_stops_append_and_is_named(arrivals: Arrivals) -> None:
