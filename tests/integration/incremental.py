@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.engines.check import CheckReport
-    from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published
+    from airflow_etl_provider.engines.targets.base import (
+        LedgerEntry,
+        Publication,
+        Published,
+        Target,
+    )
 
 NEW_FILES = {"by": "new_files"}
 MERGE = {"mode": "merge", "key": "id"}
@@ -117,11 +122,13 @@ class Arrivals:
                 'SELECT id, CAST("at" AS VARCHAR) FROM orders ORDER BY id, "at"'
             ).fetchall()
 
-    def ledger(self, pipeline: Pipeline) -> list[LedgerEntry]:
-        target = open_target(
+    def target(self, pipeline: Pipeline) -> Target:
+        return open_target(
             pipeline.target, connections=self.connections, base=self.folder, pipeline="orders"
         )
-        return target.ledger()
+
+    def ledger(self, pipeline: Pipeline) -> list[LedgerEntry]:
+        return self.target(pipeline).ledger()
 
     def drain(self, pipeline: Pipeline) -> None:
         """Run until nothing is new, as tasks do that are retried."""

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from airflow_etl_provider.contracts.load import InputIdentity, Load, window_after
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
-from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.engines.targets.base import Publication, WriteSpec
 from airflow_etl_provider.exceptions import PositionMovedError
 from tests.conformance.targets.cases import reader
@@ -212,11 +211,21 @@ def test_processes_that_load_at_once_load_each_file_once(arrivals: Arrivals, mod
     assert Counter(arrivals.ids()) == Counter(range(20))
 
 
+def test_a_load_that_was_undone_is_new_again(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(NEW_FILES, target={"load_columns": True})
+    arrivals.write("a.csv", (1, "2024-01-01 10:00:00"))
+    arrivals.run(pipeline)
+    arrivals.write("b.csv", (2, "2024-01-01 10:00:00"))
+    report = arrivals.run(pipeline)
+    arrivals.target(pipeline).undo(str(report.load_id))
+    assert arrivals.ids() == [1]
+    again = arrivals.run(pipeline)
+    assert [found.input for found in again.inputs] == ["b.csv"]
+    assert arrivals.ids() == [1, 2]
+
+
 def test_a_hundred_thousand_known_files_are_found_again(arrivals: Arrivals) -> None:
-    spec = arrivals.pipeline(NEW_FILES).target
-    target = open_target(
-        spec, connections=arrivals.connections, base=arrivals.folder, pipeline="orders"
-    )
+    target = arrivals.target(arrivals.pipeline(NEW_FILES))
     schema = Schema((Field("id", parse_type("int64")),))
     for number in range(4):
         token = target.position("orders", with_inputs=False).token

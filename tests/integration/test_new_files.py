@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_etl_provider.engines.sources import files
 from airflow_etl_provider.exceptions import (
     LoadConflictError,
     PositionMovedError,
@@ -123,15 +123,46 @@ def test_files_may_be_moved_away_once_they_are_loaded(arrivals: Arrivals) -> Non
     assert arrivals.run(pipeline).notes == ("Nothing new: no file is there.",)
 
 
-def test_only_new_files_are_opened(arrivals: Arrivals) -> None:
-    pipeline = arrivals.pipeline(NEW_FILES)
-    path = arrivals.write("a.csv", (1, T1))
+def test_only_files_that_are_taken_are_opened(
+    arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    compression_of = files.compression_of
+
+    def note(stored: Any) -> Any:
+        opened.append(stored.name)
+        return compression_of(stored)
+
+    pipeline = arrivals.pipeline(NEW_FILES | {"max_files": 1})
+    arrivals.write("a.csv", (1, T1))
     arrivals.run(pipeline)
-    before = path.stat()
-    path.write_bytes(b"\0" * before.st_size)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    arrivals.write("b.csv", (2, T1))
+    for name in ("b.csv", "c.csv", "d.csv"):
+        arrivals.write(name, (2, T1))
+    monkeypatch.setattr(files, "compression_of", note)
     assert arrivals.run(pipeline).rows_loaded == 1
+    assert opened == ["b.csv"]
+
+
+def test_members_of_an_archive_are_drained_in_parts_too(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(NEW_FILES | {"max_files": 2}, source={"location": "*.zip"})
+    with zipfile.ZipFile(arrivals.folder / "x.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.csv", f"id,at\n{number},{T1}\n")
+    assert arrivals.run(pipeline).notes[-1].endswith("`): 1.")
+    assert arrivals.run(pipeline).rows_loaded == 1
+    assert arrivals.run(pipeline).status == "nothing_new"
+    assert arrivals.ids() == [0, 1, 2]
+
+
+def test_an_archive_with_a_changed_member_stops_append(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(NEW_FILES, source={"location": "*.zip"})
+    for value in (1, 2):
+        with zipfile.ZipFile(arrivals.folder / "x.zip", "w") as archive:
+            archive.writestr("1.csv", f"id,at\n{value},{T1}\n")
+        if value == 1:
+            arrivals.run(pipeline)
+    with pytest.raises(LoadConflictError, match=r"x\.zip!1\.csv"):
+        arrivals.run(pipeline)
 
 
 def test_members_of_an_archive_are_files_of_their_own(arrivals: Arrivals) -> None:
