@@ -19,6 +19,7 @@ __all__ = [
     "LoadConflictError",
     "LoadRuleError",
     "NotSupportedYetError",
+    "PositionMovedError",
     "QuarantineError",
     "SchemaDriftError",
     "SelectError",
@@ -167,8 +168,14 @@ class FencedError(TargetError):
     code = "fenced"
 
 
+class PositionMovedError(FencedError):
+    """Another run of the pipeline published meanwhile; this one publishes nothing."""
+
+    code = "position_moved"
+
+
 class LoadConflictError(TargetError):
-    """The window was loaded before with other input or contract, and the mode can't redo it."""
+    """What was loaded before is there again, but changed, and the mode can't redo it."""
 
     code = "load_conflict"
 

@@ -29,6 +29,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     for warning in found.warnings:
         console.say(f"warning: {warning}")
+    if found.takes is not None:
+        console.say(f"{pipeline.pipeline}: {found.takes}")
     if args.dry_run:
         console.say(
             f"{pipeline.pipeline}: of the first {found.rows:,} records "

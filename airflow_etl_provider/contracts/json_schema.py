@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from airflow_etl_provider.contracts.incremental import BELONGS_TO
 from airflow_etl_provider.contracts.inputs import INPUT_NAME, MAX_INPUTS
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -21,6 +22,8 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 _GIVEN = {"not": {"type": "null"}}
+
+_FOLLOWING = {"enum": ["new_files", "column"]}
 
 
 def pipeline_schema() -> Schema:
@@ -43,7 +46,13 @@ def pipeline_schema() -> Schema:
         "maxProperties": MAX_INPUTS,
         "propertyNames": {"pattern": INPUT_NAME},
     }
-    parts["Incremental"]["required"] = ["by", "column"]
+    _describe_incremental(parts["Incremental"])
+    schema["allOf"] = [
+        _if_follows(_if_then({"on_reload": {"const": "replace_load"}}, {"not": {}})),
+        _if_follows({"properties": {"mode": {"not": {"const": "replace"}}}}),
+        _if_follows({"properties": {"mode": {"not": {"const": "replace_partition"}}}}, by="column"),
+        _if_follows(_given("mode", mode={"not": {"const": "append"}}), lag=_GIVEN),
+    ]
     parts["TargetSpec"]["allOf"] = [
         {"anyOf": [_given("location"), _given("connection", "table")]},
         _if_then({"mode": {"const": "merge"}}, _given("key")),
@@ -116,6 +125,29 @@ def _absent(*keys: str) -> Schema:
 
 def _if_then(properties: Schema, then: Schema) -> Schema:
     return {"if": {"required": list(properties), "properties": properties}, "then": then}
+
+
+def _if_follows(target: Schema, **incremental: Any) -> Schema:
+    """Tell what a target is like whose source is incremental in one of the following ways."""
+    by = {"by": {"const": incremental.pop("by")} if "by" in incremental else _FOLLOWING}
+    taken = {"required": [*by, *incremental], "properties": by | incremental}
+    source = {"required": ["incremental"], "properties": {"incremental": taken}}
+    return _if_then({"source": source}, {"properties": {"target": target}})
+
+
+def _describe_incremental(incremental: Schema) -> None:
+    incremental["required"] = ["by"]
+    incremental["allOf"] = [
+        _if_then({"by": {"not": {"enum": list(words)}}}, _absent(key))
+        for key, words in BELONGS_TO.items()
+    ]
+    incremental["allOf"] += [
+        _if_then({"by": {"not": {"const": "new_files"}}}, _given("column")),
+        *[
+            _if_then({"lag": {"type": of}}, {"properties": {"start": {"type": [of, "null"]}}})
+            for of in ("integer", "string")
+        ],
+    ]
 
 
 def _describe_rule(rule: Schema) -> None:

@@ -408,9 +408,41 @@ class Pipeline(Spec):
                 if getattr(self, key):
                     faults.add((key,), "stands in place of `source`; give one of the two")
         faults.report()
+        self._check_incremental()
         if isinstance(self.mapping, MappingContract):
             self.check_columns(self.mapping)
         return self
+
+    def _check_incremental(self) -> None:
+        """Refuse modes in which a part of the source would take the place of more than itself."""
+        taken, target = self.source.incremental, self.target
+        if taken is None or not taken.follows:
+            return
+        faults, mode = Faults(), target.mode
+        if mode == "replace":
+            faults.add(
+                ("target", "mode"),
+                f"replace leaves only the rows of the last load, and `by: {taken.by}` takes only "
+                "what is new; use merge or append",
+            )
+        elif mode == "replace_partition" and taken.by == "column":
+            faults.add(
+                ("target", "mode"),
+                "replace_partition would drop the older records of a partition, and `by: column` "
+                "takes only the newer ones; use merge or append",
+            )
+        if taken.lag is not None and mode == "append":
+            faults.add(
+                ("source", "incremental", "lag"),
+                "takes records again that were loaded, which append would double; use merge",
+            )
+        if target.on_reload == "replace_load":
+            faults.add(
+                ("target", "on_reload"),
+                "replace_load is about loading the same window again, and "
+                f"`by: {taken.by}` never does; leave it away",
+            )
+        faults.report()
 
     def check_columns(self, contract: MappingContract) -> None:
         """Make sure that key, `latest_by` and rules name columns of the contract.

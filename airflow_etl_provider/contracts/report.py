@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 __all__ = ["InputReport", "RunReport", "SchemaChange", "SelectReport", "Status"]
 
-Status = Literal["done", "done_with_rejects", "already_loaded", "failed"]
+Status = Literal["done", "done_with_rejects", "already_loaded", "nothing_new", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ class RunReport:
     `rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted`
     whenever `status` is not `failed`. `reasons` counts rejected records by `code` or
     `code:column` (a record with two reasons counts under both); `warnings` counts rows by rule of
-    severity `warn`. `load_id` and `target` are None when the run failed before they were known.
+    severity `warn`. `load_id` and `target` are None when the run failed before they were known;
+    `load_id` also when nothing was there to load (`nothing_new`).
     With a select, its rows are one of `inputs`, and `rows_read` counts them and the records of the
     other inputs that never reached it.
     """

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_etl_provider.contracts.incremental import Incremental
 from airflow_etl_provider.contracts.problem import NotYetError, found
 from airflow_etl_provider.contracts.spec import Faults, Spec, Text, Words
 
@@ -86,34 +87,6 @@ class Dialect(Spec):
     def _fits(self) -> Dialect:
         if self.delimiter is not None and self.delimiter in (self.quote, self.escape, self.comment):
             raise ValueError("delimiter is also the quote, escape or comment character")
-        return self
-
-
-class Incremental(Spec):
-    """What a run takes of the source."""
-
-    by: Annotated[
-        Literal["new_files", "column", "data_interval"],
-        Words(("data_interval",), planned=("new_files", "column")),
-        Field(description="data_interval: records whose `column` lies in the run's data interval."),
-    ]
-    column: Annotated[
-        Text | None,
-        Field(description="A date or timestamp: a target column, or a source field of that name."),
-    ] = None
-    lag: Annotated[
-        Annotated[Text, WithJsonSchema({"not": {}})] | None,
-        Field(description="Not supported yet: goes with `by: column`."),
-    ] = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> Incremental:
-        faults = Faults()
-        if self.column is None:
-            faults.add(("column",), "is missing: the date or timestamp that data_interval looks at")
-        if self.lag is not None:
-            faults.add(("lag",), "goes with `by: column`, not with `by: data_interval`")
-        faults.report()
         return self
 
 

@@ -70,6 +70,8 @@ def _outcome(report: RunReport) -> str:
         return f"{report.pipeline}: failed, nothing was published{where}"
     if report.status == "already_loaded":
         return f"{report.pipeline}: already loaded into {report.target}"
+    if report.status == "nothing_new":
+        return f"{report.pipeline}: nothing new for {report.target}"
     speed = f" in {report.seconds:,.1f} s"
     if report.select is None:
         speed += f" ({report.rows_per_second:,.0f} rows/s)"

@@ -2,8 +2,8 @@
 
 `pyarrow.array` imports pandas wherever it is installed, as it is beside every Airflow with the
 amazon provider: more than a second and some 60 MB for each command and each task. What is built
-here are the arrays that a run makes from Python values: text, bytes, whole numbers, moments, and
-lists and structs of them. Any other type goes to `pyarrow.array`.
+here are the arrays that a run makes from Python values: text, bytes, whole numbers, truth values,
+moments, and lists and structs of them. Any other type goes to `pyarrow.array`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ def array_of(values: Sequence[Any], of: pa.DataType) -> pa.Array:
     if of == pa.timestamp("us", "UTC"):
         moments = [v if v is None else (v - EPOCH) // timedelta(microseconds=1) for v in values]
         return array_of(moments, pa.int64()).view(of)
+    if pa.types.is_boolean(of):
+        if not all(v is None or isinstance(v, bool) for v in values):
+            raise TypeError("not a truth value")
+        return pa.Array.from_buffers(of, len(values), [_validity(values), _bits(values)])
     if pa.types.is_list(of):
         lengths = (len(v) if v is not None else 0 for v in values)
         items = list(chain.from_iterable(v for v in values if v is not None))
@@ -66,11 +70,16 @@ def scalar_of(value: Any, of: pa.DataType) -> pa.Scalar:
     return array_of([value], of)[0]
 
 
-def one_row(values: Sequence[str | int | datetime | None]) -> pa.RecordBatch:
+def one_row(values: Sequence[str | int | bool | datetime | None]) -> pa.RecordBatch:
     """Make the parameters of one statement, named by their places."""
     import pyarrow as pa
 
-    types = {str: pa.string(), int: pa.int64(), datetime: pa.timestamp("us", "UTC")}
+    types = {
+        str: pa.string(),
+        int: pa.int64(),
+        bool: pa.bool_(),
+        datetime: pa.timestamp("us", "UTC"),
+    }
     arrays = [
         pa.nulls(1) if value is None else array_of([value], types[type(value)]) for value in values
     ]
@@ -120,10 +129,12 @@ def _offsets(lengths: Iterable[int], *, large: bool) -> pa.Buffer:
 
 def _validity(values: Sequence[Any]) -> pa.Buffer | None:
     """One bit a value, least significant first; None when none is null."""
+    return _bits([v is not None for v in values]) if None in values else None
+
+
+def _bits(flags: Sequence[bool | None]) -> pa.Buffer:
     import numpy as np
     import pyarrow as pa
 
-    if None not in values:
-        return None
-    present = np.fromiter((v is not None for v in values), dtype=np.bool_, count=len(values))
-    return pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
+    packed = np.fromiter((v is True for v in flags), dtype=np.bool_, count=len(flags))
+    return pa.py_buffer(np.packbits(packed, bitorder="little").tobytes())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.engines.backends.base import Backend, FailedRow, Verdicts
+    from airflow_etl_provider.engines.high_mark import HighMark
     from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
     from airflow_etl_provider.engines.relational.staging import TakenInput
@@ -36,6 +37,7 @@ class Attempt:
     :param beat: called for every batch, with the present input's name.
     :param cancelled: asked for every batch.
     :param taken: of a select, its inputs, which are read as this is iterated over.
+    :param high_mark: where the pipeline goes by the highest value of a column.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Attempt:
         beat: Callable[[Tally, str], None],
         cancelled: Callable[[], bool],
         taken: Iterator[TakenInput] | None = None,
+        high_mark: HighMark | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
@@ -60,6 +63,7 @@ class Attempt:
         self.beat = beat
         self.cancelled = cancelled
         self.taken = taken
+        self.high_mark = high_mark
         self.tally = Tally()
         self.checks: tuple[RowCheck | None, ...] = (
             *plan.row_checks,
@@ -79,6 +83,8 @@ class Attempt:
                 self._find_duplicates()
             for number, input in enumerate(self.source.inputs):
                 yield from self._input(number, input, schema)
+            if self.high_mark is not None:
+                self.high_mark.check()
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -134,9 +140,10 @@ class Attempt:
         verdicts = Prefetch(self.backend.judge(scan, number=number))
         seen = 0
         try:
-            for verdict in verdicts:
+            for judged in verdicts:
                 if self.cancelled():
                     raise CancelledError("The run was told to stop. Nothing was published.")
+                verdict = self.high_mark.take(judged) if self.high_mark is not None else judged
                 seen += verdict.seen
                 self._count(tally, verdict)
                 spool.add(verdict.failed)

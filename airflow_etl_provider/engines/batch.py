@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.contracts.report import RunReport
+from airflow_etl_provider.contracts.report import RunReport, Status
 from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
-    from airflow_etl_provider.engines.quarantine.manifest import Status
+    from airflow_etl_provider.engines.quarantine.manifest import Status as Outcome
     from airflow_etl_provider.engines.targets.base import LedgerEntry, LoadSession, Published
 
 __all__ = ["EngineOptions", "Progress", "Window", "run_pipeline"]
@@ -129,7 +129,7 @@ def run_pipeline(
         it came.
     """
     from airflow_etl_provider.engines.accounting import UnbalancedError
-    from airflow_etl_provider.engines.preparation import flow_of, prepare
+    from airflow_etl_provider.engines.preparation import NothingNew, flow_of, prepare
 
     options = options or EngineOptions()
     started, started_at = time.monotonic(), clock()
@@ -143,6 +143,10 @@ def run_pipeline(
             run_id=run_id,
             stack=stack,
         )
+        if isinstance(prepared, NothingNew):
+            return prepared.report(
+                pipeline, run_id=run_id, started=started_at, seconds=time.monotonic() - started
+            )
         if planned is not None and prepared.select is None:
             planned(flow_of(prepared, connections=connections, base=base))
         beats = _Beats(
@@ -270,6 +274,7 @@ class _Run:
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),
             cancelled=self.cancel,
             taken=prepared.taken(compute.connection, cancelled=self.cancel),
+            high_mark=prepared.high_mark(),
         )
         try:
             taken = self._send(session, attempt)
@@ -342,6 +347,7 @@ class _Run:
         quarantine: QuarantineWriter,
         manifest: Manifest | None,
     ) -> Published:
+        from airflow_etl_provider.engines.high_mark import positions_of
         from airflow_etl_provider.engines.targets.base import Publication
 
         tally = attempt.tally
@@ -352,12 +358,7 @@ class _Run:
             rows_deduplicated=tally.deduplicated,
             quarantine=manifest.location if manifest else None,
             quarantine_checksum=manifest.checksum if manifest else None,
-            positions={
-                "inputs": [
-                    {"name": i.name, "size": i.size, "version": i.version}
-                    for i in self.prepared.load.inputs
-                ]
-            },
+            positions=positions_of(self.prepared.load, attempt.high_mark),
         )
         try:
             if self.cancel():
@@ -421,7 +422,7 @@ class _Run:
             inputs=tuple(i.report() for i in tally.inputs),
             select=prepared.select_report(tally),
             unmapped=prepared.unmapped,
-            notes=tally.notes,
+            notes=(*tally.notes, *filter(None, [prepared.note])),
         )
 
     def _failed_report(
@@ -443,10 +444,13 @@ class _Run:
         nothing = _NOTHING_LOADED.get(self.prepared.pipeline.target.mode)
         if nothing is not None and not published.rows_loaded:
             report = replace(report, notes=(*report.notes, nothing))
+        status: Status = "done_with_rejects" if report.rows_quarantined else "done"
+        if attempt.high_mark is not None and report.rows_read == report.rows_filtered:
+            status = "nothing_new"
         self.beats.tell(attempt.tally, "done", force=True)
         return replace(
             report,
-            status="done_with_rejects" if report.rows_quarantined else "done",
+            status=status,
             rows_loaded=published.rows_loaded,
             rows_deduplicated=report.rows_deduplicated + published.rows_deduplicated,
             rows_deleted=published.rows_deleted,
@@ -490,7 +494,7 @@ def _stopped() -> CancelledError:
     return CancelledError("The run was told to stop. Nothing was published.")
 
 
-def _label(quarantine: QuarantineWriter, status: Status) -> None:
+def _label(quarantine: QuarantineWriter, status: Outcome) -> None:
     """Say in the manifest what became of the load; what became of it does not depend on that."""
     try:
         quarantine.mark(status)

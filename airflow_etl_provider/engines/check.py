@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.engines.plan import Plan
+    from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.sources.base import Account, Scan
     from airflow_etl_provider.exceptions import EtlError
 
@@ -38,6 +39,7 @@ class CheckReport:
     """What a check found; the counts are of the dry run's records, 0 without one.
 
     :param reasons: rejected records by reason code and column.
+    :param takes: what a run would take now, where that depends on the loads before.
     """
 
     warnings: tuple[str, ...]
@@ -46,6 +48,7 @@ class CheckReport:
     rows_rejected: int = 0
     rows_filtered: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    takes: str | None = None
 
 
 def check_pipeline(
@@ -64,16 +67,18 @@ def check_pipeline(
     """
     if pipeline.select is not None:
         parse_select(pipeline.select, inputs=pipeline.inputs)
-    without_interval = pipeline.model_copy(
-        update={"source": pipeline.source.model_copy(update={"incremental": None})}
-    )
+    incremental = pipeline.source.incremental
+    if incremental is not None and not incremental.follows:
+        # Whatever interval a run gets, its records are like these.
+        source = pipeline.source.model_copy(update={"incremental": None})
+        pipeline = pipeline.model_copy(update={"source": source})
     contract = resolve_mapping(pipeline, base)
     warnings = tuple(_null_warnings(pipeline))
     if rows <= 0:
-        _check_dry(without_interval, contract)
+        _check_dry(pipeline, contract)
         return CheckReport(warnings)
     return _check_on_records(
-        without_interval,
+        pipeline,
         connections=connections,
         base=base,
         options=options or EngineOptions(),
@@ -117,7 +122,7 @@ def _check_on_records(
 ) -> CheckReport:
     from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-    from airflow_etl_provider.engines.preparation import prepare
+    from airflow_etl_provider.engines.preparation import NothingNew, prepare
 
     reasons: Counter[str] = Counter()
     seen = good = rejected = filtered = unread = 0
@@ -131,6 +136,8 @@ def _check_on_records(
             run_id="check",
             stack=stack,
         )
+        if isinstance(prepared, NothingNew):
+            return CheckReport(warnings, takes=prepared.note)
         compute = stack.enter_context(
             ComputeSession(
                 memory_limit=options.memory_limit,
@@ -157,14 +164,22 @@ def _check_on_records(
                     reasons.update({prepared.plan.row_checks[c].label for c in row.checks})
             if seen >= rows:
                 break
-    return CheckReport(
-        warnings,
-        seen + unread,
-        good,
-        rejected + unread,
-        filtered,
-        dict(reasons.most_common()),
-    )
+    counts = (seen + unread, good, rejected + unread, filtered)
+    return CheckReport(warnings, *counts, dict(reasons.most_common()), takes=_takes(prepared))
+
+
+def _takes(prepared: Prepared) -> str | None:
+    """Say what a run would take, in files or by the column."""
+    if prepared.load.follows is None:
+        return None
+    interval = prepared.plan.interval
+    if interval is None:
+        files = f"A run would take the new files ({len(prepared.load.inputs)})."
+        return f"{files} {prepared.note}" if prepared.note else files
+    if interval.start is None:
+        return f"A run would take all records, whatever their {interval.column!r}."
+    start = interval.start if isinstance(interval.start, int) else interval.start.isoformat()
+    return f"A run would take the records whose {interval.column!r} is {start} or more."
 
 
 class _Head:

@@ -112,7 +112,7 @@ class IsNull:
 
 @dataclass(frozen=True, slots=True)
 class OutsideInterval:
-    """The column of the data interval is NULL, so no run would ever take the record."""
+    """The column of the interval has no place in any, so no run would ever take the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +201,19 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Keep records whose `column` is in [start, end)."""
+    """Keep records whose `column` is in [start, end).
+
+    :param kind: what the values are compared as; a date or a time without a zone as UTC.
+    :param start: None where nothing is too low; `end` likewise. Instants have a time zone.
+    :param marked: the backend tells the values of the good rows (`Verdicts.marks`).
+    """
 
     column: str
     scope: Literal["source", "target"]
-    start: datetime
-    end: datetime
+    kind: Literal["instant", "integer"]
+    start: datetime | int | None
+    end: datetime | int | None
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

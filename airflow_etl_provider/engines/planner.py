@@ -20,12 +20,12 @@ from airflow_etl_provider.contracts.rules import (
 )
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.interval import plan_interval
 from airflow_etl_provider.engines.plan import (
     DeleteNotComputed,
     Deletes,
     DoesNotFit,
     Duplicate,
-    Interval,
     IsNull,
     LoadCheck,
     NotComputed,
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.contracts.schema import Limit
     from airflow_etl_provider.engines.batch import Window
-    from airflow_etl_provider.engines.plan import Test
+    from airflow_etl_provider.engines.high_mark import High
+    from airflow_etl_provider.engines.plan import Interval, Test
 
 __all__ = ["build_plan"]
 
@@ -61,12 +62,14 @@ def build_plan(
     target: Schema | None,
     window: Window | None,
     limit_of: Callable[[LogicalType], Limit | None] = lambda _: None,
+    high: High | None = None,
 ) -> Plan:
     """Settle what happens to every record.
 
     :param source: what the source gives.
     :param target: the table as it is, None when it will be created from the contract.
     :param limit_of: what a column that is created for a type can't hold.
+    :param high: what was loaded last, where the pipeline goes by a column.
     :raises SpecificationError: a name, type or rule does not fit, or the window is missing.
     :raises TargetSchemaError: the contract fills a column that the table does not have.
     """
@@ -94,14 +97,15 @@ def build_plan(
                 "the key needs a value" if field.name in pipeline.target.key else "it is not null"
             )
             checks.append(_null_check(field.name, at, reason))
-    interval = _interval(pipeline, source, schema, window)
+    interval = plan_interval(pipeline, source=source, target=schema, window=window, high=high)
     if interval is not None:
+        what = "is null or of no year up to 9999" if interval.marked else "is null"
         checks.append(
             RowCheck(
                 code="null_not_allowed",
                 column=interval.column,
                 step=None,
-                message="the column of the data interval is null; no run would take the record",
+                message=f"the column of `incremental` {what}; no run would take the record",
                 severity="quarantine",
                 test=OutsideInterval(),
             )
@@ -382,38 +386,6 @@ def _columns_of(check: object) -> Iterable[str]:
     if isinstance(check, RowExpression | LoadExpression):
         return ()
     raise SpecificationError(f"Unknown rule {check!r}.")
-
-
-def _interval(
-    pipeline: Pipeline, source: Schema, target: Schema, window: Window | None
-) -> Interval | None:
-    incremental = pipeline.source.incremental
-    if incremental is None or incremental.by != "data_interval":
-        return None
-    if window is None:
-        raise SpecificationError(
-            f"Pipeline {pipeline.pipeline!r} is incremental by data interval; this run has none.",
-            hint="Run it from a scheduled DAG, or give the interval (`airflow-etl run --start ... "
-            "--end ...`).",
-        )
-    column = incremental.column or ""
-    if column in target:
-        scope, of = "target", target[column].type
-    elif column in source:
-        scope, of = "source", source[column].type
-    else:
-        names = (*target.names, *source.names)
-        raise SpecificationError(
-            f"source.incremental.column names {column!r}, which is neither a column of the "
-            f"contract nor a field of the source.{_near(column, names)}"
-        )
-    if of.kind not in ("date", "timestamp", "timestamptz") and not (
-        scope == "source" and of.is_text
-    ):
-        raise SpecificationError(
-            f"source.incremental.column {column!r} is {of}; it must be a date or a timestamp."
-        )
-    return Interval(column, "target" if scope == "target" else "source", window.start, window.end)
 
 
 def _near(name: str, names: Iterable[str]) -> str:

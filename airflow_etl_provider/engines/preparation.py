@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.by_name import contract_by_name
 from airflow_etl_provider.contracts.files import resolve_mapping
-from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
-from airflow_etl_provider.contracts.report import SelectReport
+from airflow_etl_provider.contracts.load import (
+    Load,
+    input_hash_of,
+    load_id_of,
+    window_after,
+    window_of_inputs,
+)
+from airflow_etl_provider.contracts.report import RunReport, SelectReport
 from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.evolution import expected_fields, settle_evolution
+from airflow_etl_provider.engines.high_mark import high_of
 from airflow_etl_provider.engines.planner import build_plan
-from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.position import Selection
 from airflow_etl_provider.engines.sources.base import ReadsAhead
 from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.engines.targets import open_target
@@ -25,25 +32,28 @@ from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPerm
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from contextlib import ExitStack
+    from datetime import datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.connection import Connection, Connections
+    from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.batch import EngineOptions, Window
     from airflow_etl_provider.engines.evolution import Evolution
+    from airflow_etl_provider.engines.high_mark import High, HighMark
     from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.relational.source import SelectSource
     from airflow_etl_provider.engines.relational.staging import TakenInput
     from airflow_etl_provider.engines.sources.base import Source
-    from airflow_etl_provider.engines.targets.base import Target
+    from airflow_etl_provider.engines.targets.base import Position, Target
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Prepared", "flow_of", "prepare"]
+__all__ = ["NothingNew", "Prepared", "flow_of", "prepare"]
 
 NOT_ABOUT_ROWS: dict[str, Any] = {
     **dict.fromkeys(
@@ -56,7 +66,12 @@ NOT_ABOUT_ROWS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that a run needs, opened."""
+    """Everything that a run needs, opened.
+
+    :param select: the source, where it is a select over named inputs.
+    :param high: what the load before took last, where the pipeline goes by a column.
+    :param note: for people: what this run leaves to the next ones.
+    """
 
     pipeline: Pipeline
     source: Source
@@ -69,7 +84,8 @@ class Prepared:
     evolution: Evolution
     unmapped: tuple[str, ...]
     select: SelectSource | None = None
-    """The source, where it is a select over named inputs."""
+    high: High | None = None
+    note: str | None = None
 
     @property
     def width(self) -> int:
@@ -91,6 +107,44 @@ class Prepared:
             rows_out=sum(i.records for i in tally.inputs if not i.taken),
         )
 
+    def high_mark(self) -> HighMark | None:
+        """What follows the highest value through one attempt."""
+        interval = self.plan.interval
+        if interval is None or not interval.marked:
+            return None
+        from airflow_etl_provider.engines.high_mark import HighMark
+
+        types = ", ".join(f"{field.name} {field.type}" for field in self.plan.target)
+        return HighMark(
+            self.high,
+            column=interval.column,
+            kind=interval.kind,
+            basis=hashlib.sha256(f"{self.load.contract_hash} {types}".encode()).hexdigest()[:16],
+            appends=self.pipeline.target.mode == "append",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NothingNew:
+    """The pipeline has loaded all that is there; why, is said in `note`."""
+
+    target: str
+    note: str
+
+    def report(
+        self, pipeline: Pipeline, *, run_id: str, started: datetime, seconds: float
+    ) -> RunReport:
+        return RunReport(
+            status="nothing_new",
+            run_id=run_id,
+            pipeline=pipeline.pipeline,
+            load_id=None,
+            target=self.target,
+            started_at=started.isoformat(),
+            seconds=round(seconds, 3),
+            notes=(self.note,),
+        )
+
 
 def prepare(
     pipeline: Pipeline,
@@ -101,7 +155,7 @@ def prepare(
     options: EngineOptions,
     run_id: str,
     stack: ExitStack,
-) -> Prepared:
+) -> Prepared | NothingNew:
     """Open both sides and settle the plan; `stack` closes what was opened.
 
     :raises SpecificationError: the pipeline can't work with this source and this target.
@@ -109,20 +163,34 @@ def prepare(
     written = resolve_mapping(pipeline, base)
     # Looking one up may log in to a service.
     connections = cache(connections)
+    contract_hash = _definition_hash(pipeline, written, all_text=options.all_text)
+    target = position = None
+    if pipeline.source.incremental is not None and pipeline.source.incremental.follows:
+        target = _open_target(pipeline, connections=connections, base=base, stack=stack)
+        with _system_errors(TargetPermissionError, TargetError, "written"):
+            position = target.position(
+                pipeline.pipeline, with_inputs=pipeline.source.incremental.by == "new_files"
+            )
+    selection = Selection(pipeline, position, contract_hash=contract_hash)
     with _system_errors(SourceError, SourceError, "read"):
         expected = expected_fields(written)
         source, select = _open(
-            pipeline, connections=connections, base=base, options=options, expected=expected
+            pipeline,
+            selection,
+            connections=connections,
+            base=base,
+            options=options,
+            expected=expected,
         )
+    if source is None:
+        return NothingNew(target.name if target is not None else "", selection.note or "")
     stack.callback(source.close)
     if isinstance(source, ReadsAhead):
         # The target is looked up and the plan made meanwhile.
         source.read_ahead()
+    if target is None:
+        target = _open_target(pipeline, connections=connections, base=base, stack=stack)
     with _system_errors(TargetPermissionError, TargetError, "written"):
-        target = open_target(
-            pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
-        )
-        stack.callback(target.close)
         existing = _without_own_columns(target.schema(), pipeline)
     home, keeper = _quarantine_of(pipeline, target, connections=connections, options=options)
     contract = written or contract_by_name(
@@ -137,6 +205,7 @@ def prepare(
         pipeline, contract, by_name=written is None, source=source, target=existing
     )
     source, contract = evolution.source, evolution.contract
+    high = high_of(pipeline, position) if position is not None else None
     plan = build_plan(
         pipeline,
         contract,
@@ -144,11 +213,7 @@ def prepare(
         target=evolution.target,
         window=window,
         limit_of=target.limit_of,
-    )
-    inputs = select.origins if select is not None else source.inputs
-    input_hash = input_hash_of(inputs)
-    period = (
-        f"{window.start.isoformat()}/{window.end.isoformat()}" if plan.interval and window else None
+        high=high,
     )
     return Prepared(
         pipeline=pipeline,
@@ -156,21 +221,51 @@ def prepare(
         target=target,
         contract=contract,
         plan=plan,
-        load=Load(
-            load_id=load_id_of(pipeline.pipeline, period or f"input:{input_hash}"),
-            pipeline=pipeline.pipeline,
-            window=period or f"input:{input_hash}",
-            input_hash=input_hash,
-            contract_hash=_definition_hash(pipeline, written, all_text=options.all_text),
+        load=_load(
+            pipeline,
+            select.origins if select is not None else source.inputs,
+            window=window if plan.interval is not None else None,
+            position=position,
+            contract_hash=contract_hash,
             run_id=run_id,
-            on_reload=pipeline.target.on_reload,
-            inputs=inputs,
         ),
         quarantine_home=home,
         quarantine_connection=keeper,
         evolution=evolution,
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
         select=select,
+        high=high,
+        note=selection.note,
+    )
+
+
+def _load(
+    pipeline: Pipeline,
+    inputs: tuple[InputIdentity, ...],
+    *,
+    window: Window | None,
+    position: Position | None,
+    contract_hash: str,
+    run_id: str,
+) -> Load:
+    """Identify the load: by the position it follows, by its window, or by its inputs."""
+    input_hash = input_hash_of(inputs)
+    if position is not None:
+        period = window_after(position.token)
+    elif window is not None:
+        period = f"{window.start.isoformat()}/{window.end.isoformat()}"
+    else:
+        period = window_of_inputs(input_hash)
+    return Load(
+        load_id=load_id_of(pipeline.pipeline, period),
+        pipeline=pipeline.pipeline,
+        window=period,
+        input_hash=input_hash,
+        contract_hash=contract_hash,
+        run_id=run_id,
+        on_reload=pipeline.target.on_reload,
+        inputs=inputs,
+        follows=position.token if position is not None else None,
     )
 
 
@@ -198,18 +293,29 @@ def _quarantine_of(
     return home, None
 
 
+def _open_target(
+    pipeline: Pipeline, *, connections: Connections, base: Path | None, stack: ExitStack
+) -> Target:
+    with _system_errors(TargetPermissionError, TargetError, "written"):
+        target = open_target(
+            pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
+        )
+    stack.callback(target.close)
+    return target
+
+
 def _open(
     pipeline: Pipeline,
+    selection: Selection,
     *,
     connections: Connections,
     base: Path | None,
     options: EngineOptions,
     expected: Schema | None,
-) -> tuple[Source, SelectSource | None]:
-    """Open what the pipeline reads, and say so where it is a select."""
+) -> tuple[Source | None, SelectSource | None]:
+    """Open what the pipeline reads, and say so where it is a select; None: nothing is new."""
     if pipeline.select is None:
-        plain = open_source(
-            pipeline.source,
+        plain = selection.open(
             connections=connections,
             base=base,
             all_text=options.all_text,

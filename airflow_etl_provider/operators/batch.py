@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import Asset, BaseOperator, XComArg
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.contracts.summary import describe_progress, describe_report
@@ -80,6 +80,8 @@ class BatchPipelineOperator(BaseOperator):
     :param check: read the pipeline when the DAG is parsed, so that a mistake is an import error.
     :param progress_every: seconds between two lines of progress in the log; by default
         `[etl] progress_interval` of Airflow's configuration.
+    :param on_nothing_new: what the task does when an incremental pipeline finds nothing new:
+        `succeed`, or `skip`, so that what comes after it is skipped and no asset is updated.
     """
 
     template_fields: Sequence[str] = (
@@ -103,9 +105,13 @@ class BatchPipelineOperator(BaseOperator):
         window_end: str | datetime | None = None,
         check: bool = False,
         progress_every: float | None = None,
+        on_nothing_new: Literal["succeed", "skip"] = "succeed",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if on_nothing_new not in ("succeed", "skip"):
+            raise ValueError(f"on_nothing_new is {on_nothing_new!r}; allowed: succeed, skip.")
+        self.on_nothing_new = on_nothing_new
         self.pipeline = pipeline
         self.source_location = source_location
         self.target_table = target_table
@@ -138,6 +144,9 @@ class BatchPipelineOperator(BaseOperator):
                 raise AirflowFailException(f"{error} [{error.code}]") from None
             raise error from None
         self._keep_report(report, context)
+        if report.status == "nothing_new" and self.on_nothing_new == "skip":
+            context["ti"].xcom_push("return_value", _for_xcom(report))
+            raise AirflowSkipException("Nothing new.")
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(_for_asset(report))

@@ -113,6 +113,6 @@ def _refuse_collisions(pipeline: Pipeline) -> None:
     if pipeline.source.incremental is not None:
         raise SpecificationError(
             f"Mapped tasks of pipeline {pipeline.pipeline!r} would all be the same load: it is "
-            "known by its data interval, not by its files.",
+            "known by its data interval, or by the load that it follows, not by its files.",
             hint="Leave `incremental` away, or give all files to one task by a pattern.",
         )

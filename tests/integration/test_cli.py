@@ -326,6 +326,28 @@ def test_a_pipeline_by_data_interval_takes_its_window_from_the_command(shell):
     assert (report["rows_loaded"], report["rows_filtered"]) == (1, 1)
 
 
+def test_a_pipeline_by_new_files_takes_them_once_and_the_check_says_what(shell):
+    shell.write("people.csv", CLEAN)
+    shell.write(
+        "people.yaml",
+        PIPELINE.format(incremental=", incremental: { by: new_files }").replace(
+            "location: people.csv", "location: '*.csv'"
+        ),
+    )
+    shell.environment["AIRFLOW_CONN_WAREHOUSE"] = f"duckdb:///{shell.folder}/w.duckdb"
+
+    first = shell("run", "people.yaml", "--json")
+    second = shell("run", "people.yaml", "--json")
+    checked = shell("check", "people.yaml", "--dry-run", "10")
+
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert json.loads(first.stdout)["rows_loaded"] == 2
+    assert json.loads(second.stdout)["status"] == "nothing_new"
+    assert "people: nothing new for duckdb" in second.stderr
+    assert "people: Nothing new: all files (1) were loaded before." in checked.stderr
+    assert rows_of(shell.folder / "w.duckdb", "people") == 2
+
+
 def test_a_sound_pipeline_passes_the_check_and_nothing_is_written(shell):
     shell.write("people.csv", DIRTY)
     shell.write("people.yaml", PIPELINE.format(incremental=""))

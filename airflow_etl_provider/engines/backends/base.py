@@ -38,6 +38,8 @@ class Verdicts:
         the plan has `deletes`, a boolean that is true for a record that deletes.
     :param seen: rows judged: `good.num_rows + len(failed) + filtered + deduplicated`.
     :param warned: how many good rows break a check of severity `warn`, by position of the check.
+    :param marks: where the plan's interval is `marked`, its column's values of the good rows, as
+        int64 without nulls; of instants the microseconds since 1970.
     """
 
     good: pa.RecordBatch
@@ -46,6 +48,7 @@ class Verdicts:
     filtered: int = 0
     deduplicated: int = 0
     warned: dict[int, int] = field(default_factory=dict)
+    marks: pa.Array | None = None
 
 
 class Backend(Protocol):

@@ -9,14 +9,17 @@ from airflow_etl_provider.engines.sources.base import Account, Scan, Source
 from airflow_etl_provider.exceptions import NotSupportedYetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.pipeline import SourceSpec
     from airflow_etl_provider.contracts.schema import Schema
-    from airflow_etl_provider.engines.sources.files import FileInput
+    from airflow_etl_provider.engines.sources.files import FileInput, ListedFile
 
-__all__ = ["Account", "Scan", "Source", "open_source"]
+    Choose = Callable[[list[ListedFile]], tuple[FileInput, ...]]
+
+__all__ = ["Account", "Scan", "Source", "open_chosen", "open_source"]
 
 
 def open_source(
@@ -38,7 +41,36 @@ def open_source(
     :raises SourceNotFoundError: nothing is there.
     :raises SourceFormatError: it is not what its format says, or its files differ.
     """
-    from airflow_etl_provider.engines.sources.files import find_files, is_remote_source
+    source = open_chosen(
+        spec,
+        _all,
+        connections=connections,
+        base=base,
+        all_text=all_text,
+        scratch=scratch,
+        expected=expected,
+    )
+    if source is None:
+        raise AssertionError("a source without files")
+    return source
+
+
+def open_chosen(
+    spec: SourceSpec,
+    choose: Callable[[list[ListedFile]], tuple[FileInput, ...]],
+    *,
+    connections: Connections,
+    base: Path | None,
+    all_text: bool = False,
+    scratch: Path | None = None,
+    expected: Schema | None = None,
+) -> Source | None:
+    """Open some of the files that a specification names, as `open_source` opens all of them.
+
+    :param choose: gets the files in the order of their names, none of them opened yet, and picks
+        the inputs; with none of those there is no source.
+    """
+    from airflow_etl_provider.engines.sources.files import is_remote_source, list_files
 
     for key in ("table", "query", "topic"):
         if getattr(spec, key) is not None:
@@ -46,21 +78,30 @@ def open_source(
                 f"A source with `{key}` is not supported yet.", hint="Use `location` with files."
             )
     if not is_remote_source(spec, connections=connections):
-        files = find_files(spec, connections=connections, base=base)
+        files = choose(list_files(spec, connections=connections, base=base))
         files = tuple(replace(file, scratch=scratch) for file in files)
+        if not files:
+            return None
         return _open_files(spec, files, all_text=all_text, expected=expected)
     from airflow_etl_provider.engines.sources.depot import Depot
     from airflow_etl_provider.engines.sources.fetched import FetchedSource
 
     depot = Depot(scratch=scratch)
     try:
-        files = find_files(spec, connections=connections, base=base, depot=depot)
+        files = choose(list_files(spec, connections=connections, base=base, depot=depot))
+        if not files:
+            depot.close()
+            return None
         files = tuple(replace(file, scratch=scratch) for file in files)
         opened = _open_files(spec, files, all_text=all_text, expected=expected)
         return FetchedSource(opened, files, depot=depot)
     except BaseException:
         depot.close()
         raise
+
+
+def _all(listed: list[ListedFile]) -> tuple[FileInput, ...]:
+    return tuple(made for file in listed for made in file.inputs())
 
 
 def _open_files(

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "FileFormat",
     "FileInput",
-    "find_files",
+    "ListedFile",
     "in_bucket",
     "is_remote_source",
     "is_unchanged",
+    "list_files",
     "same_format",
 ]
 
@@ -70,10 +71,39 @@ class FileInput:
     scratch: Path | None = None
 
 
-def find_files(
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """One stored file as a listing shows it, before anything of it was read."""
+
+    stored: StoredFile
+    size: int
+    version: str
+    modified: int
+
+    @property
+    def identity(self) -> InputIdentity:
+        """Of the file as a whole: of its input, unless it is an archive."""
+        return InputIdentity(self.stored.name, self.size, self.version)
+
+    def inputs(self) -> list[FileInput]:
+        """The inputs that it is: itself, or each file of an archive, which is opened for that."""
+        compression = compression_of(self.stored)
+        if compression != "zip":
+            unpacked = replace(self.stored, compression=compression)
+            return [FileInput(self.identity, unpacked, self.size, self.modified)]
+        made = []
+        for info in zip_members(self.stored):
+            shown = f"{self.stored.name}!{info.filename}"
+            identity = InputIdentity(shown, info.file_size, f"{self.version}-{info.CRC:08x}")
+            member = replace(self.stored, name=shown, compression="zip", member=info.filename)
+            made.append(FileInput(identity, member, self.size, self.modified))
+        return made
+
+
+def list_files(
     spec: SourceSpec, *, connections: Connections, base: Path | None, depot: Depot | None = None
-) -> tuple[FileInput, ...]:
-    """All files of a source, sorted by name; an archive counts as each of its files.
+) -> list[ListedFile]:
+    """All files of a source, sorted by name; none is opened.
 
     :param base: folder that relative locations start from, where no connection gives one.
     :param depot: where copies of remote files go; needed where `remote_location` gives one.
@@ -97,11 +127,11 @@ def find_files(
             else f"No file matches {location!r}.",
             hint="Check the location, and that this machine sees the folder.",
         )
-    return tuple(made for name, path in found for made in _local_inputs(name, path))
+    return [_local(name, path) for name, path in found]
 
 
 def is_remote_source(spec: SourceSpec, *, connections: Connections) -> bool:
-    """Whether the files are in an object store, so that `find_files` needs a depot."""
+    """Whether the files are in an object store, so that `list_files` needs a depot."""
     location = spec.location or ""
     if "://" not in location and spec.connection is not None:
         return connections(spec.connection).kind == "aws"
@@ -110,19 +140,19 @@ def is_remote_source(spec: SourceSpec, *, connections: Connections) -> bool:
 
 def _find_remote(
     spec: SourceSpec, location: str, *, connections: Connections, depot: Depot
-) -> tuple[FileInput, ...]:
+) -> list[ListedFile]:
     from airflow_etl_provider.engines.sources.remote import find_remote_files
 
     connection = connections(spec.connection) if spec.connection is not None else None
     if "://" not in location and connection is not None:
         location = in_bucket(location, connection)
-    made: list[FileInput] = []
+    listed = []
     for remote in find_remote_files(location, connection=connection, depot=depot):
         item = remote.object
         stored = StoredFile(item.url, remote.path, remote=remote)
         modified = int(item.modified.timestamp() * 1e9)
-        made += _inputs(stored, size=item.size, version=item.version, modified=modified)
-    return tuple(made)
+        listed.append(ListedFile(stored, item.size, item.version, modified))
+    return listed
 
 
 def in_bucket(location: str, connection: Connection) -> str:
@@ -237,33 +267,13 @@ def _keep_inside(found: list[tuple[str, Path]], *, root: Path, location: str) ->
         )
 
 
-def _local_inputs(name: str, path: Path) -> list[FileInput]:
+def _local(name: str, path: Path) -> ListedFile:
     try:
         stat = path.stat()
     except OSError as error:
         raise SourceError(f"{name} can't be read: {error.strerror}.") from error
-    return _inputs(
-        StoredFile(name, path),
-        size=stat.st_size,
-        version=str(stat.st_mtime_ns),
-        modified=stat.st_mtime_ns,
-    )
-
-
-def _inputs(stored: StoredFile, *, size: int, version: str, modified: int) -> list[FileInput]:
-    """The inputs that one stored file is: itself, or each file of an archive."""
-    compression = compression_of(stored)
-    if compression != "zip":
-        identity = InputIdentity(stored.name, size, version)
-        unpacked = replace(stored, compression=compression)
-        return [FileInput(identity, unpacked, size, modified)]
-    made = []
-    for info in zip_members(stored):
-        shown = f"{stored.name}!{info.filename}"
-        identity = InputIdentity(shown, info.file_size, f"{version}-{info.CRC:08x}")
-        member = replace(stored, name=shown, compression="zip", member=info.filename)
-        made.append(FileInput(identity, member, size, modified))
-    return made
+    modified = stat.st_mtime_ns
+    return ListedFile(StoredFile(name, path), stat.st_size, str(modified), modified)
 
 
 def same_format(inputs: tuple[FileInput, ...]) -> FileFormat:

@@ -6,26 +6,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
     from typing_extensions import Self
 
-    from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.load import InputIdentity, Load
     from airflow_etl_provider.contracts.pipeline import Mode
     from airflow_etl_provider.contracts.schema import Field, Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
+    "START",
     "Deletes",
     "HasTableSchema",
     "Interruptible",
     "LedgerEntry",
     "LoadSession",
+    "Position",
     "Publication",
     "Published",
     "Target",
     "Undone",
     "WriteSpec",
 ]
+
+START = "start"
+"""The token of a pipeline that has published nothing in a table yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """The proof of one published load, as the target holds it."""
+    """The proof of one published load, as the target holds it.
+
+    :param created: the load made the table.
+    """
 
     load_id: str
     pipeline: str
@@ -113,6 +123,34 @@ class LedgerEntry:
     quarantine: str | None = None
     quarantine_checksum: str | None = None
     positions: dict[str, Any] = field(default_factory=dict)
+    created: bool = False
+
+    @property
+    def token(self) -> str:
+        """Names the position of the pipeline once this is its newest load."""
+        return f"{self.load_id}/{self.epoch}"
+
+    @property
+    def clears(self) -> bool:
+        """Whether the table holds nothing of what was published before."""
+        return self.created or self.mode == "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a pipeline has come in one table, as the table's ledger says.
+
+    Of loads whose rows are gone, because the table was replaced or dropped since, only `token`
+    knows.
+
+    :param token: names this state; every load that the pipeline publishes here changes it.
+    :param last: the pipeline's newest load.
+    :param inputs: by name what was loaded whole, as it was when it was loaded last.
+    """
+
+    token: str = START
+    last: LedgerEntry | None = None
+    inputs: Mapping[str, InputIdentity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +188,12 @@ class LoadSession(Protocol):
     def publish(self, publication: Publication) -> Published:
         """Make rows and ledger row visible in one step.
 
+        A load that `follows` a position is published by whichever attempt is first, in the same
+        step in which the position is compared; of other loads only the newest attempt is.
+
         :raises FencedError: a newer attempt began; nothing is published.
+        :raises PositionMovedError: the pipeline's position is no longer what the load follows;
+            nothing is published.
         """
 
     def abort(self) -> None:
@@ -201,11 +244,18 @@ class Target(Protocol):
         :param schema: the columns to be written, by name (a subset of an existing table's).
         :raises LoadConflictError: the window was loaded with other input or contract, in append
             mode, and `on_reload` is `stop`.
+        :raises PositionMovedError: the pipeline's position is no longer what the load follows.
         :raises TargetSchemaError: a column or key does not fit the table.
         """
 
     def ledger(self) -> list[LedgerEntry]:
-        """All published loads of this table, oldest first."""
+        """All published loads of this table, oldest first, whatever clocks said."""
+
+    def position(self, pipeline: str, *, with_inputs: bool) -> Position:
+        """Read how far a pipeline has come; `token` is never newer than the rest.
+
+        :param with_inputs: also find the inputs of all loads, of which there may be many.
+        """
 
     def undo(self, load_id: str) -> Undone:
         """Remove the rows that a load appended and its place in the ledger, in one step.

@@ -6,31 +6,42 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_etl_provider.contracts.load import InputIdentity, takes_whole_inputs
 from airflow_etl_provider.engines.targets.base import (
+    START,
     LedgerEntry,
+    Position,
     Publication,
     Published,
     WriteSpec,
 )
-from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError, UndoError
+from airflow_etl_provider.exceptions import (
+    LoadConflictError,
+    PositionMovedError,
+    SpecificationError,
+    UndoError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Schema
 
 __all__ = [
     "Verdict",
+    "check_position",
     "check_undone",
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
     "judge_reload",
     "judge_undo",
+    "position_of",
     "require_load_columns",
     "require_partition",
     "supersedes",
+    "token_of",
 ]
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
@@ -49,7 +60,7 @@ def judge_reload(
 
     The same input by the same contract is done already. Other input or another contract for the
     same window: replace and merge load anew; append would double rows, so it removes the earlier
-    load if told to, and stops otherwise.
+    load if told to, and stops otherwise. A load that follows a position is held by that alone.
 
     :param superseded: another load replaced rows since (`supersedes`), so that those of `previous`
         may be gone. A new run then loads again; a retry of the run that published them does not, or
@@ -63,7 +74,7 @@ def judge_reload(
     same_contract = previous.contract_hash == load.contract_hash
     if same_input and same_contract:
         return "already_loaded"
-    if write.mode != "append":
+    if write.mode != "append" or load.follows is not None:
         return "load"
     if load.on_reload == "replace_load":
         return "replace_load"
@@ -172,6 +183,45 @@ def require_load_columns(load: Load, write: WriteSpec) -> None:
         )
 
 
+def token_of(entries: Sequence[LedgerEntry], pipeline: str) -> str:
+    """The token of a pipeline's position.
+
+    :param entries: of one table, oldest first.
+    """
+    tokens = (entry.token for entry in reversed(entries) if entry.pipeline == pipeline)
+    return next(tokens, START)
+
+
+def position_of(entries: Sequence[LedgerEntry], pipeline: str, *, with_inputs: bool) -> Position:
+    """Find how far a pipeline has come, for targets that have their ledger at hand.
+
+    :param entries: of one table, oldest first; none of a table that is gone.
+    """
+    cleared = max((at for at, entry in enumerate(entries) if entry.clears), default=0)
+    ours = [entry for entry in entries[cleared:] if entry.pipeline == pipeline]
+    inputs = {
+        found["name"]: InputIdentity(found["name"], found.get("size"), found.get("version"))
+        for entry in (ours if with_inputs else ())
+        if takes_whole_inputs(entry.window)
+        for found in entry.positions.get("inputs", ())
+    }
+    return Position(token_of(entries, pipeline), ours[-1] if ours else None, inputs)
+
+
+def check_position(load: Load, token: str, *, where: str) -> None:
+    """Compare the position that a load follows with the present one; at the publish, under a lock.
+
+    :param token: of the present position; unused where the load follows nothing.
+    :raises PositionMovedError: they differ.
+    """
+    if load.follows not in (None, token):
+        raise PositionMovedError(
+            f"Another run of pipeline {load.pipeline!r} published to {where} since this one began. "
+            "This one publishes nothing, since it may have taken the same.",
+            hint="Run again: it goes on from where the other one ended.",
+        )
+
+
 def entry_of(
     *,
     load: Load,
@@ -181,6 +231,7 @@ def entry_of(
     publication: Publication,
     published: Published,
     published_at: str,
+    created: bool = False,
 ) -> LedgerEntry:
     """Put together what the ledger will say of a load."""
     return LedgerEntry(
@@ -203,6 +254,7 @@ def entry_of(
         quarantine=publication.quarantine,
         quarantine_checksum=publication.quarantine_checksum,
         positions=publication.positions,
+        created=created,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING
 
@@ -18,13 +19,21 @@ from airflow_etl_provider.engines.targets.attempt_file import (
 )
 from airflow_etl_provider.engines.targets.base import (
     LedgerEntry,
+    Position,
     Publication,
     Published,
     Undone,
     WriteSpec,
 )
 from airflow_etl_provider.engines.targets.incoming import fitted, with_load_columns
-from airflow_etl_provider.engines.targets.ledger import entry_of, judge_reload, judge_undo
+from airflow_etl_provider.engines.targets.ledger import (
+    check_position,
+    entry_of,
+    judge_reload,
+    judge_undo,
+    position_of,
+    token_of,
+)
 from airflow_etl_provider.exceptions import (
     EtlError,
     FencedError,
@@ -112,6 +121,7 @@ class WholeFileTarget(ABC):
             verdict = judge_reload(previous, load=load, write=write, superseded=superseded)
             if verdict == "already_loaded":
                 return WholeFileSession(self, load, schema, write, done=previous)
+            self.check_position(load, self.history())
             epochs = [*living_epochs(self.path, load.load_id), previous.epoch if previous else 0]
             attempt = AttemptFile(self.path, load_id=load.load_id, epoch=max(epochs) + 1)
         return WholeFileSession(self, load, schema, write, attempt=attempt, epoch=max(epochs) + 1)
@@ -123,6 +133,16 @@ class WholeFileTarget(ABC):
         entry = next((e for e in self.read_ledger() if e.load_id == load_id), None)
         judge_undo(entry, load_id, target=self.name, load_columns=False)
         raise AssertionError("a file is replaced by every load, which can't be undone")
+
+    def position(self, pipeline: str, *, with_inputs: bool) -> Position:
+        # Comparing needs no proof, and what is not proved is not taken as loaded.
+        token = token_of(self.history(), pipeline)
+        proved = position_of(self.read_ledger(), pipeline, with_inputs=with_inputs)
+        return replace(proved, token=token)
+
+    def check_position(self, load: Load, entries: list[LedgerEntry]) -> None:
+        """Stop an attempt at a load that follows a position which is no longer the pipeline's."""
+        check_position(load, token_of(entries, load.pipeline), where=self.name)
 
     def close(self) -> None:
         return
@@ -235,7 +255,9 @@ class WholeFileSession:
         published = Published(rows_loaded=self._rows)
         with target.reporting("Publishing"), target.locked():
             entries = target.history()
-            self._check_epoch(entries)
+            if self._load.follows is None:
+                self._check_epoch(entries)
+            target.check_position(self._load, entries)
             entry = entry_of(
                 load=self._load,
                 write=self._write,

@@ -29,6 +29,7 @@ PAGES = {
     "pipelines.md": (Pipeline, SourceSpec, InputSpec, TargetSpec, DeleteSpec, Dialect, Incremental),
     "mapping-contracts.md": (MappingContract, ColumnMapping, DatasetRef, Approval, Unmapped),
     "rules.md": (Rule,),
+    "incremental.md": (Incremental,),
 }
 
 SELECT = {"inputs", "select"}

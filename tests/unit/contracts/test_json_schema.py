@@ -15,6 +15,10 @@ from airflow_etl_provider.exceptions import SpecificationError
 HEAD = "pipeline: p\nsource: { location: a.csv }\ntarget: { location: a.parquet }\n"
 MERGE = "pipeline: p\nsource: { location: a.csv }\n"
 KEYED = MERGE + "target: { connection: c, table: t, mode: merge, key: id, "
+LAG = (
+    "pipeline: p\nsource: { location: a, incremental: { by: column, column: at, lag: LAG } }\n"
+    "target: { connection: c, table: t, mode: merge, key: id }\n"
+)
 CONTRACT = (
     "contract: c\ntarget: { fields: { x: int64 } }\ncolumns:\n  x: { from: a, convert: cast }\n"
 )
@@ -53,6 +57,13 @@ VALID_PIPELINES = [
     HEAD.replace("a.csv }", "a, incremental: { by: data_interval, column: at } }"),
     HEAD.replace("a.csv }", "a.json, format: json, records: '$.data.items', flatten: true }"),
     HEAD.replace("a.csv }", "a, flatten: 2 }"),
+    HEAD.replace("a.csv }", "a, incremental: { by: new_files, max_files: 100 } }"),
+    HEAD.replace("a.csv }", "a, incremental: { by: column, column: at, start: 2024-01-01 } }"),
+    HEAD.replace("a.csv }", "a, incremental: { by: column, column: id, start: 7, lag: null } }"),
+    LAG.replace("LAG", "1 hour, start: 2024-01-31T06:00:00Z"),
+    LAG.replace("LAG", "100, start: null"),
+    MERGE.replace("a.csv }", "a, incremental: { by: new_files } }")
+    + "target: { connection: c, table: t, mode: replace_partition, partition_by: day }\n",
     MERGE + "target: { connection: c, table: s.t, mode: merge, key: id, latest_by: at }\n",
     MERGE + "target: { connection: c, table: t, mode: merge, key: [a, b] }\n",
     MERGE + "target: { connection: c, table: t, load_columns: true, on_reload: replace_load }\n",
@@ -120,8 +131,28 @@ INVALID_PIPELINES = [
     HEAD.replace("a.csv }", "a.csv, null_values: [-9] }"),
     HEAD.replace("a.csv }", "a.csv, dialect: { quote: ab } }"),
     HEAD.replace("a.csv }", "a.csv, dialect: { delimiter: '' } }"),
-    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_files } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_file } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_files, column: at } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_files, max_files: 0 } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: column } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: column, column: a, max_files: 1 } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: column, column: a, start: true } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: column, column: a, lag: 1 hour } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_files } }").replace(
+        "parquet }", "parquet, mode: replace }"
+    ),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: column, column: a } }").replace(
+        "parquet }", "parquet, mode: replace_partition, partition_by: a }"
+    ),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: new_files } }").replace(
+        "parquet }", "parquet, load_columns: true, on_reload: replace_load }"
+    ),
+    LAG.replace("LAG", "1 fortnight"),
+    LAG.replace("LAG", "0"),
+    LAG.replace("LAG", "1 hour, start: 7"),
+    LAG.replace("LAG", "100, start: 2024-01-01"),
     HEAD.replace("a.csv }", "a.csv, incremental: { by: data_interval } }"),
+    HEAD.replace("a.csv }", "a.csv, incremental: { by: data_interval, column: a, start: 7 } }"),
     HEAD.replace("a.csv }", "a.csv, incremental: { by: data_interval, column: a, lag: 1 hour } }"),
     HEAD.replace("a.csv }", "a.jsonl, format: jsonl, header_rows: 1 }"),
     HEAD.replace("a.csv }", "a.parquet, format: parquet, encoding: utf-8 }"),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from airflow_etl_provider.contracts.files import pipeline_from_text
+from airflow_etl_provider.contracts.incremental import lag_of, start_of
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.pipeline import (
     Dialect,
@@ -86,12 +88,6 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
 @pytest.mark.parametrize(
     ("written", "changed", "named"),
     [
-        ("by: data_interval, column: ordered_at", "by: new_files", "'new_files'"),
-        (
-            "by: data_interval, column: ordered_at",
-            "by: column, column: updated_at, lag: 1 hour",
-            "'column'",
-        ),
         ("location: exports/orders_*.csv.gz", "table: public.orders", "source.table"),
         ("location: exports/orders_*.csv.gz", 'query: "select 1"', "source.query"),
         ("location: exports/orders_*.csv.gz", "topic: orders", "source.topic"),
@@ -169,6 +165,21 @@ def test_python_gets_an_error_of_ours_with_every_problem_in_it():
         ),
         (
             "source",
+            {"location": "a", "incremental": {"by": "column", "column": "at", "lag": "1 h"}},
+            "source.incremental.lag: found '1 h'; expected a span such as",
+        ),
+        (
+            "source",
+            {"location": "a", "incremental": {"by": "column", "column": "at", "start": "today"}},
+            "source.incremental.start: found 'today'; expected a date or time",
+        ),
+        (
+            "source",
+            {"location": "a", "incremental": {"by": "data_interval", "column": "at", "lag": 1}},
+            "lag: goes with `by: column`, not with `by: data_interval`",
+        ),
+        (
+            "source",
             {"location": "a.tsv", "format": "tsv", "dialect": {"delimiter": ";"}},
             "format tsv has tabs",
         ),
@@ -205,6 +216,63 @@ def test_a_value_that_can_not_work_is_refused_where_it_stands(part, value, probl
     with pytest.raises(SpecificationError) as error:
         Pipeline(**SMALL | {part: value})
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("incremental", "target", "problem"),
+    [
+        ({"by": "new_files"}, {"mode": "replace"}, "target.mode: replace leaves only the rows"),
+        (
+            {"by": "column", "column": "at"},
+            {"mode": "replace_partition", "partition_by": "day"},
+            "target.mode: replace_partition would drop the older records",
+        ),
+        (
+            {"by": "column", "column": "at", "lag": "1 hour"},
+            {"mode": "append"},
+            "source.incremental.lag: takes records again that were loaded",
+        ),
+        (
+            {"by": "new_files"},
+            {"load_columns": True, "on_reload": "replace_load"},
+            "target.on_reload: replace_load is about loading the same window again",
+        ),
+    ],
+)
+def test_a_mode_that_would_lose_or_double_what_was_loaded_is_refused(incremental, target, problem):
+    with pytest.raises(SpecificationError) as error:
+        Pipeline(
+            pipeline="orders",
+            source={"location": "a.csv", "incremental": incremental},
+            target={"connection": "dwh", "table": "orders"} | target,
+        )
+    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "lag"),
+    [
+        ("1 hour", timedelta(hours=1)),
+        (" 90   minutes ", timedelta(minutes=90)),
+        ("2 weeks", timedelta(days=14)),
+        (100, 100),
+    ],
+)
+def test_a_lag_is_a_span_or_a_number(written, lag):
+    assert lag_of(Incremental(by="column", column="at", lag=written).lag) == lag
+
+
+@pytest.mark.parametrize(
+    ("written", "start"),
+    [
+        ("2024-01-31", datetime(2024, 1, 31, tzinfo=timezone.utc)),
+        ("2024-01-31T06:00:00+01:00", datetime(2024, 1, 31, 5, tzinfo=timezone.utc)),
+        (date(2024, 1, 31), datetime(2024, 1, 31, tzinfo=timezone.utc)),
+        (7, 7),
+    ],
+)
+def test_a_start_is_a_time_or_a_number(written, start):
+    assert start_of(Incremental(by="column", column="at", start=written).start) == start
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,13 @@ def test_the_same_load_again_says_so():
     assert "already loaded" in describe_report(report(status="already_loaded"))[0]
 
 
+def test_nothing_new_is_no_load():
+    lines = describe_report(report(status="nothing_new", notes=("Nothing new: all.",)))
+
+    assert lines[0] == "orders: nothing new for warehouse.orders"
+    assert "Nothing new: all." in lines
+
+
 def test_progress_is_one_line_of_rows_megabytes_speed_and_rejects():
     line = describe_progress(Progress("loading", 5_000, 12, 2_500_000, 10_000_000, 2.0))
 

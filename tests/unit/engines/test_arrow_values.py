@@ -20,6 +20,7 @@ VALUES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
     (pa.int32(), st.integers(-(2**31), 2**31 - 1)),
     (pa.int8(), st.integers(-128, 127)),
+    (pa.bool_(), st.booleans()),
     (pa.float64(), st.floats(allow_nan=False)),
     (pa.timestamp("us", "UTC"), st.datetimes(timezones=st.just(timezone.utc))),
     (pa.list_(pa.int8()), st.lists(st.integers(-128, 127), max_size=3)),
@@ -65,7 +66,8 @@ def test_parameters_keep_their_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "of"), [([1], pa.string()), (["x"], pa.int64()), ([2**63], pa.int64())]
+    ("values", "of"),
+    [([1], pa.string()), (["x"], pa.int64()), ([2**63], pa.int64()), ([1], pa.bool_())],
 )
 def test_a_value_of_another_type_is_refused(values: list[Any], of: pa.DataType) -> None:
     with pytest.raises((TypeError, OverflowError, AttributeError)):

@@ -172,12 +172,13 @@ class DuckDbBackend:
         codes = batch.column(width)
         if codes.null_count == batch.num_rows and not losers:
             good = self._good(batch)
-            return Verdicts(good, batch.num_rows, warned=_warned(batch.column(width + 1)))
+            warned = _warned(batch.column(width + 1))
+            return Verdicts(good, batch.num_rows, warned=warned, marks=self._marks(batch))
         keep = pc.is_null(codes)
         filtered = pc.sum(pc.equal(codes, "")).as_py() or 0
         failed = self._failed(batch, start)
         deduplicated = 0
-        warned: dict[int, int] = {}
+        warned = {}
         gone: list[int] = []
         for loser in losers:
             checks = self._broken_keys(loser)
@@ -198,7 +199,11 @@ class DuckDbBackend:
         for check, count in _warned(rows.column(width + 1)).items():
             warned[check] = warned.get(check, 0) + count
         good = self._good(rows)
-        return Verdicts(good, batch.num_rows, failed, filtered, deduplicated, warned)
+        marks = self._marks(rows)
+        return Verdicts(good, batch.num_rows, failed, filtered, deduplicated, warned, marks)
+
+    def _marks(self, batch: pa.RecordBatch) -> pa.Array | None:
+        return None if self.rendered.mark is None else batch.column("_mark")
 
     def _good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         width = len(self.plan.columns)

@@ -6,7 +6,8 @@ The query keeps every row of the scan. Besides the target columns `o0, o1, ...` 
   each followed by a comma;
 - `_warned`: the same for checks of severity `warn`, NULL where none fails;
 - `_fields`: the source record as JSON, for failed rows only;
-- `_delete`, where records may delete: whether this one does.
+- `_delete`, where records may delete: whether this one does;
+- `_mark`, if the interval is marked: the value of its column as a 64-bit number.
 
 Names inside are ours (`s0` a source field, `c1_0` a step, `o1` a column), so that no name in a file
 can collide with them.
@@ -39,6 +40,7 @@ from airflow_etl_provider.engines.backends.duckdb.expressions import (
     bind_expression,
     bind_failure,
 )
+from airflow_etl_provider.engines.interval import in_microseconds
 from airflow_etl_provider.engines.plan import (
     DeleteNotComputed,
     DoesNotFit,
@@ -53,6 +55,8 @@ from airflow_etl_provider.engines.plan import (
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_etl_provider.engines.plan import (
         Deletes,
         Interval,
@@ -63,6 +67,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
+
+FIRST, LAST = "0001-01-01 00:00:00+00:00", "9999-12-31 23:59:59.999999+00:00"
+"""The instants that a position may stand at."""
 
 
 def sql_of(tree: exp.Expr) -> str:
@@ -92,6 +99,7 @@ class RenderedPlan:
     plan: Plan
     layers: list[list[exp.Expr]] = field(default_factory=list)
     kept: exp.Expr = field(default_factory=lambda: exp.Boolean(this=True))
+    mark: exp.Expr | None = None
     tests: dict[int, exp.Expr] = field(default_factory=dict)
     constants: list[exp.Expr] = field(default_factory=list)
 
@@ -99,10 +107,12 @@ class RenderedPlan:
         """The query of the module's docstring over `relation` (a view's name)."""
         judged = self._judged(relation)
         columns = [_name(f"o{i}") for i in range(len(self.plan.columns))]
+        mark = [] if self.mark is None else [self.mark.copy().as_("_mark")]
         query = exp.select(
             *columns, _name("_failed"), _name("_warned"), self._fields().as_("_fields")
         ).from_(judged.subquery("judged"))
-        return query if self.plan.deletes is None else query.select(_name("_delete"))
+        deletes = [] if self.plan.deletes is None else [_name("_delete")]
+        return query.select(*deletes, *mark)
 
     def keys(
         self, relation: str, columns: tuple[str, ...], *, with_deletes: bool = False
@@ -245,6 +255,8 @@ class _Renderer:
             ]
         )
         self.rendered.kept = self._kept()
+        if self.plan.interval is not None and self.plan.interval.marked:
+            self.rendered.mark = self._interval_value()
         for at, check in enumerate(self.plan.row_checks):
             test = self._test(check)
             if self.plan.deletes is not None and not self._concerns_deletes(check):
@@ -363,11 +375,14 @@ class _Renderer:
             conditions.append(_true(self._source_condition(self.plan.filter, on_error=True)))
         if self.plan.interval is not None:
             value, interval = self._interval_value(), self.plan.interval
-            inside = exp.and_(
-                exp.GTE(this=value.copy(), expression=_instant(interval.start.isoformat())),
-                exp.LT(this=value.copy(), expression=_instant(interval.end.isoformat())),
-            )
-            conditions.append(call("coalesce", exp.paren(inside), exp.Boolean(this=True)))
+            inside = [
+                compare(this=value.copy(), expression=_bound(bound, marked=interval.marked))
+                for compare, bound in ((exp.GTE, interval.start), (exp.LT, interval.end))
+                if bound is not None
+            ]
+            if inside:
+                within = exp.paren(exp.and_(*inside))
+                conditions.append(call("coalesce", within, exp.Boolean(this=True)))
         return exp.and_(*conditions) if conditions else exp.Boolean(this=True)
 
     def _interval_value(self) -> exp.Expr:
@@ -375,7 +390,14 @@ class _Renderer:
         schema = self.plan.target if interval.scope == "target" else self.plan.source
         prefix = "o" if interval.scope == "target" else "s"
         column = _name(f"{prefix}{schema.names.index(interval.column)}")
-        return exp.TryCast(this=column, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
+        if interval.kind == "integer":
+            return exp.TryCast(this=column, to=exp.DataType.build("BIGINT", dialect="duckdb"))
+        value = exp.TryCast(this=column, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
+        if not interval.marked:
+            return value
+        # Infinity would be the highest value for ever, and what Python can't write no bound.
+        years = exp.Between(this=value, low=_instant(FIRST), high=_instant(LAST))
+        return exp.Case(ifs=[exp.If(this=years, true=call("epoch_us", value.copy()))])
 
     def _test(self, check: RowCheck) -> exp.Expr:
         test = check.test
@@ -441,6 +463,14 @@ class _Renderer:
 
 def _true(condition: exp.Expr) -> exp.Expr:
     return call("coalesce", exp.paren(condition.copy()), exp.Boolean(this=False))
+
+
+def _bound(bound: datetime | int, *, marked: bool) -> exp.Expr:
+    if isinstance(bound, int):
+        return exp.Literal.number(bound)
+    if marked:
+        return exp.Literal.number(in_microseconds(bound))
+    return _instant(bound.isoformat())
 
 
 def _instant(text: str) -> exp.Expr:

@@ -6,16 +6,21 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_etl_provider.engines.targets.base import START, Position
 from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
 from airflow_etl_provider.engines.targets.ledger import (
+    check_position,
     entry_from_dict,
     entry_to_dict,
+    position_of,
     supersedes,
+    token_of,
 )
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.engines.targets.base import LedgerEntry
 
 __all__ = ["FileLedger"]
@@ -30,7 +35,7 @@ _TABLES = (
         rows_loaded BIGINT NOT NULL, rows_quarantined BIGINT NOT NULL,
         rows_filtered BIGINT NOT NULL, rows_deduplicated BIGINT NOT NULL,
         rows_deleted BIGINT NOT NULL, quarantine VARCHAR, quarantine_checksum VARCHAR,
-        positions VARCHAR NOT NULL
+        positions VARCHAR NOT NULL, created BOOLEAN NOT NULL
     )
     """,
     """
@@ -50,7 +55,7 @@ _INSERT = """
         $rows_quarantined AS rows_quarantined, $rows_filtered AS rows_filtered,
         $rows_deduplicated AS rows_deduplicated, $rows_deleted AS rows_deleted,
         $quarantine AS quarantine, $quarantine_checksum AS quarantine_checksum,
-        $positions AS positions
+        $positions AS positions, $created AS created
 """
 
 
@@ -82,6 +87,28 @@ class FileLedger:
         names = [column[0] for column in cursor.description or []]
         return [self._entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
+    def position(self, pipeline: str, *, with_inputs: bool, table_exists: bool) -> Position:
+        """How far the pipeline has come."""
+        entries = self.entries()
+        if not table_exists:
+            return Position(token_of(entries, pipeline))
+        return position_of(entries, pipeline, with_inputs=with_inputs)
+
+    def check_position(self, load: Load) -> None:
+        """Stop an attempt at a load that follows a position which is no longer the pipeline's.
+
+        :raises PositionMovedError: another run published.
+        """
+        if load.follows is not None:
+            rows = run_sql(
+                self.connection,
+                "SELECT load_id, epoch FROM main._etl_loads WHERE target = ? AND pipeline = ? "
+                "ORDER BY publication DESC LIMIT 1",
+                [self.table, load.pipeline],
+            )
+            token = f"{rows[0][0]}/{rows[0][1]}" if rows else START
+            check_position(load, token, where=self.shown)
+
     def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:
         """The load's entry, and whether another load replaced rows of it since (`supersedes`)."""
         found: LedgerEntry | None = None
@@ -89,7 +116,7 @@ class FileLedger:
         for entry in self.entries():
             if entry.load_id == load_id:
                 found = entry
-            elif found is not None and supersedes(entry.mode, found.mode):
+            elif found is not None and (entry.created or supersedes(entry.mode, found.mode)):
                 superseded = True
         return found, superseded
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
     from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
     from airflow_etl_provider.engines.targets.duckdb_file.target import DuckDbTarget
 
@@ -150,12 +151,8 @@ class DuckDbSession:
             transaction(connection),
         ):
             ledger = target.ledger_on(connection)
-            current = ledger.current_epoch(self._load.load_id)
-            if current != self._epoch:
-                raise FencedError(
-                    f"A newer attempt of load {self._load.load_id} took over {target.name}; "
-                    f"attempt {self._epoch} published nothing."
-                )
+            self._check_turn(ledger)
+            created = read_layout(connection, target.table) is None
             published = self._publish_rows(connection)
             ledger.record(
                 entry_of(
@@ -166,6 +163,7 @@ class DuckDbSession:
                     publication=publication,
                     published=published,
                     published_at=target.clock().isoformat(),
+                    created=created,
                 )
             )
         self._end()
@@ -179,6 +177,19 @@ class DuckDbSession:
 
     def __exit__(self, *exc: object) -> None:
         self.abort()
+
+    def _check_turn(self, ledger: FileLedger) -> None:
+        """Stop an attempt that may not publish any more.
+
+        The first attempt that follows a position wins; of other loads the newest attempt does.
+        """
+        if self._load.follows is not None:
+            ledger.check_position(self._load)
+        elif ledger.current_epoch(self._load.load_id) != self._epoch:
+            raise FencedError(
+                f"A newer attempt of load {self._load.load_id} took over {self._target.name}; "
+                f"attempt {self._epoch} published nothing."
+            )
 
     def _end(self) -> None:
         self._over = True

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.targets.attempt_file import os_error_of, sweep_dead_attempts
-from airflow_etl_provider.engines.targets.base import Undone
+from airflow_etl_provider.engines.targets.base import Position, Undone
 from airflow_etl_provider.engines.targets.deletes import require_deletes
 from airflow_etl_provider.engines.targets.duckdb_file.altering import altered
 from airflow_etl_provider.engines.targets.duckdb_file.layout import check_fit, read_layout
@@ -96,6 +96,15 @@ class DuckDbTarget:
     def limit_of(self, of: LogicalType) -> Limit | None:
         return None
 
+    def position(self, pipeline: str, *, with_inputs: bool) -> Position:
+        if not self.path.exists():
+            return Position()
+        with opened(self.path, wait_seconds=self.wait_seconds) as connection:
+            exists = read_layout(connection, self.table) is not None
+            return self.ledger_on(connection).position(
+                pipeline, with_inputs=with_inputs, table_exists=exists
+            )
+
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> DuckDbSession:
         _check_mode(schema, write)
         require_load_columns(load, write)
@@ -117,6 +126,7 @@ class DuckDbTarget:
                     verdict = judge_reload(previous, load=load, write=write, superseded=superseded)
                     if verdict == "already_loaded":
                         return DuckDbSession(self, load, schema, write, layout, done=previous)
+                    ledger.check_position(load)
                     epoch = ledger.next_epoch(load.load_id, previous=previous)
         except OSError as error:
             raise os_error_of(error, self.path, doing="Opening") from error

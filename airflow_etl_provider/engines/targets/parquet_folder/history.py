@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from airflow_etl_provider.engines.targets.base import LedgerEntry
     from airflow_etl_provider.engines.targets.parquet_folder.store import Store
 
 __all__ = ["KEPT_VERSIONS", "History", "Snapshot"]
@@ -53,6 +54,10 @@ class Snapshot:
     def records(self) -> Iterator[LoadRecord]:
         for _, records in self.lists:
             yield from records
+
+    def entries(self) -> list[LedgerEntry]:
+        """What the ledger holds, oldest first."""
+        return [r.entry for r in sorted(self.records(), key=lambda record: record.version)]
 
     def find(self, load_id: str) -> LoadRecord | None:
         return next((record for record in self.records() if record.load_id == load_id), None)

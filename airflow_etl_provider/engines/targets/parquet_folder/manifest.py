@@ -19,6 +19,7 @@ from airflow_etl_provider.engines.targets.ledger import entry_from_dict, entry_t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.engines.targets.base import LedgerEntry
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LivingAttempt",
     "LoadRecord",
     "Manifest",
+    "attempt_name",
     "list_from_bytes",
     "list_to_bytes",
     "manifest_from_bytes",
@@ -120,7 +122,7 @@ class Manifest:
     :param id: of this version, since two writers may write one of the same number.
     :param ancestors: ids of the versions before, newest first.
     :param epoch: the newest that was handed out.
-    :param attempts: by load id.
+    :param attempts: by the name of the attempt (`attempt_name`).
     """
 
     table: str
@@ -133,6 +135,15 @@ class Manifest:
     epoch: int = 0
     attempts: dict[str, LivingAttempt] = field(default_factory=dict)
     lists: tuple[ListRef, ...] = ()
+
+
+def attempt_name(load: Load, epoch: int) -> str:
+    """What an attempt is called while it lives.
+
+    Of the attempts at one load only the newest does, but where they follow a position: then the
+    first to publish wins, and all of them live until one has.
+    """
+    return load.load_id if load.follows is None else f"{load.load_id}/{epoch}"
 
 
 def manifest_key(version: int) -> str:

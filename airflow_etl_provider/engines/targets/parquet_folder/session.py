@@ -12,8 +12,9 @@ from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema
 from airflow_etl_provider.engines.targets.base import Published
 from airflow_etl_provider.engines.targets.incoming import fitted, with_load_columns
 from airflow_etl_provider.engines.targets.intervals import storable, storable_schema
-from airflow_etl_provider.engines.targets.ledger import entry_of
+from airflow_etl_provider.engines.targets.ledger import check_position, entry_of, token_of
 from airflow_etl_provider.engines.targets.parquet_folder.layout import layout_of
+from airflow_etl_provider.engines.targets.parquet_folder.manifest import attempt_name
 from airflow_etl_provider.engines.targets.parquet_folder.publish import add_load
 from airflow_etl_provider.engines.targets.parquet_folder.sweep import (
     attempt_list,
@@ -116,7 +117,7 @@ class FolderSession:
         return self._rows
 
     def publish(self, publication: Publication) -> Published:
-        self._check_open()
+        begun = self._check_open()
         target, writer = self._target, self._writer
         if writer is None:
             raise TargetError(f"Nothing was written for {target.name} that could be published.")
@@ -135,8 +136,9 @@ class FolderSession:
             publication=publication,
             published=published,
             published_at=target.clock().isoformat(),
+            created=begun.manifest.schema is None,
         )
-        self._check_epoch(target.history.read())
+        self._check_turn(target.history.read())
         note(target.store, self._attempt_list, [*(f.key for f in writer.files), self._list_key])
         self._shown = True
         target.store.reveal(writer.pending)
@@ -183,7 +185,7 @@ class FolderSession:
     def _decide(self, before: Snapshot, entry: LedgerEntry) -> Manifest:
         """The version that has this load, on whatever others published meanwhile."""
         self._in_doubt = False
-        self._check_epoch(before)
+        self._check_turn(before)
         target, manifest = self._target, before.manifest
         full = with_load_columns(self._schema, self._write)
         if layout_of(manifest, full, self._write, name=target.name) != self._layout:
@@ -196,9 +198,9 @@ class FolderSession:
         rewrite = add_load(before, entry, files, version=version)
         ref = target.write_list(rewrite, key=self._list_key, version=version)
         attempts = {
-            load_id: attempt
-            for load_id, attempt in manifest.attempts.items()
-            if load_id != self._load.load_id
+            name: attempt
+            for name, attempt in manifest.attempts.items()
+            if name.partition("/")[0] != self._load.load_id
         }
         columns, partition_by = self._layout
         self._in_doubt = True
@@ -210,9 +212,15 @@ class FolderSession:
             attempts=attempts,
         )
 
-    def _check_epoch(self, snapshot: Snapshot | None) -> None:
+    def _check_turn(self, snapshot: Snapshot | None) -> None:
+        """Stop an attempt that may not publish any more."""
+        if self._load.follows is not None:
+            entries = snapshot.entries() if snapshot is not None else []
+            token = token_of(entries, self._load.pipeline)
+            check_position(self._load, token, where=self._target.name)
         manifest = snapshot.manifest if snapshot is not None else None
-        newest = manifest.attempts.get(self._load.load_id) if manifest is not None else None
+        name = attempt_name(self._load, self._epoch)
+        newest = manifest.attempts.get(name) if manifest is not None else None
         begun = self._begun.manifest if self._begun is not None else None
         same = manifest is not None and begun is not None and manifest.table == begun.table
         if newest is None or newest.epoch != self._epoch or not same:

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.targets.base import Undone
 from airflow_etl_provider.engines.targets.incoming import with_load_columns
-from airflow_etl_provider.engines.targets.ledger import judge_reload, judge_undo
+from airflow_etl_provider.engines.targets.ledger import (
+    check_position,
+    judge_reload,
+    judge_undo,
+    position_of,
+    token_of,
+)
 from airflow_etl_provider.engines.targets.parquet_folder.history import KEPT_VERSIONS, History
 from airflow_etl_provider.engines.targets.parquet_folder.layout import check_write, layout_of
-from airflow_etl_provider.engines.targets.parquet_folder.manifest import LivingAttempt
+from airflow_etl_provider.engines.targets.parquet_folder.manifest import (
+    LivingAttempt,
+    attempt_name,
+)
 from airflow_etl_provider.engines.targets.parquet_folder.publish import remove_load
 from airflow_etl_provider.engines.targets.parquet_folder.session import GRACE, FolderSession
 from airflow_etl_provider.engines.targets.parquet_folder.sweep import (
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
-    from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
+    from airflow_etl_provider.engines.targets.base import LedgerEntry, Position, WriteSpec
     from airflow_etl_provider.engines.targets.parquet_folder.history import Snapshot
     from airflow_etl_provider.engines.targets.parquet_folder.manifest import ListRef, Manifest
     from airflow_etl_provider.engines.targets.parquet_folder.publish import Rewrite
@@ -93,8 +102,10 @@ class ParquetFolderTarget:
 
     def ledger(self) -> list[LedgerEntry]:
         snapshot = self.history.read()
-        records = list(snapshot.records()) if snapshot is not None else []
-        return [record.entry for record in sorted(records, key=lambda record: record.version)]
+        return snapshot.entries() if snapshot is not None else []
+
+    def position(self, pipeline: str, *, with_inputs: bool) -> Position:
+        return position_of(self.ledger(), pipeline, with_inputs=with_inputs)
 
     def close(self) -> None:
         return
@@ -117,7 +128,9 @@ class ParquetFolderTarget:
             if verdict == "already_loaded" and previous is not None:
                 done.append(previous)
                 return None
-            return self._with_attempt(before.manifest, load.load_id)
+            if load.follows is not None:
+                check_position(load, token_of(before.entries(), load.pipeline), where=self.name)
+            return self._with_attempt(before.manifest, load)
 
         begun = self.history.commit(decide)
         layout = layout_of(begun.manifest, full, write, name=self.name)
@@ -151,7 +164,7 @@ class ParquetFolderTarget:
             attempts = {
                 other: attempt
                 for other, attempt in before.manifest.attempts.items()
-                if other != load_id
+                if other.partition("/")[0] != load_id
             }
             return replace(before.manifest, lists=(*rewrite.kept, ref), attempts=attempts)
 
@@ -168,7 +181,7 @@ class ParquetFolderTarget:
         self.history.write_list(key, rewrite.fresh)
         return rewrite.ref(key)
 
-    def _with_attempt(self, manifest: Manifest, load_id: str) -> Manifest:
+    def _with_attempt(self, manifest: Manifest, load: Load) -> Manifest:
         """Hand out an epoch; attempts that began too long ago lose theirs."""
         now = self.clock()
         living = {
@@ -177,7 +190,7 @@ class ParquetFolderTarget:
             if datetime.fromisoformat(attempt.begun_at) > now - GRACE
         }
         epoch = manifest.epoch + 1
-        living[load_id] = LivingAttempt(epoch, now.isoformat())
+        living[attempt_name(load, epoch)] = LivingAttempt(epoch, now.isoformat())
         return replace(manifest, epoch=epoch, attempts=living)
 
     def _refuse_strangers(self, before: Snapshot) -> None:

@@ -7,8 +7,9 @@ import zlib
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_etl_provider.engines.targets.base import LedgerEntry
-from airflow_etl_provider.engines.targets.ledger import entry_from_dict
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.engines.targets.base import START, LedgerEntry, Position
+from airflow_etl_provider.engines.targets.ledger import check_position, entry_from_dict
 from airflow_etl_provider.engines.targets.postgres.statements import on_table
 from airflow_etl_provider.exceptions import FencedError, TargetPermissionError
 
@@ -83,14 +84,46 @@ class PostgresLedger:
 
     def entries(self, client: PostgresClient, load_id: str | None = None) -> list[LedgerEntry]:
         """All published loads, or the one with this id; oldest first."""
-        sql, parameters = self._sql(_ENTRIES), [self.place.key]
         if load_id is not None:
-            sql, parameters = self._sql(_ENTRY), [self.place.key, load_id]
+            return self._entries(client, _ENTRY, [self.place.key, load_id])
+        return self._entries(client, _ENTRIES, [self.place.key])
+
+    def _entries(
+        self, client: PostgresClient, sql: str, parameters: list[str]
+    ) -> list[LedgerEntry]:
         names = [field.name for field in fields(LedgerEntry)]
         return [
             entry_from_dict(dict(zip(names, row, strict=True)))
-            for row in client.query(sql, parameters, doing="the ledger of")
+            for row in client.query(self._sql(sql), parameters, doing="the ledger of")
         ]
+
+    def token(self, client: PostgresClient, pipeline: str) -> str:
+        """The token of the pipeline's position."""
+        rows = client.query(self._sql(_NEWEST), [self.place.key, pipeline], doing="the ledger of")
+        return str(rows[0][0]) if rows else START
+
+    def position(self, client: PostgresClient, pipeline: str, *, with_inputs: bool) -> Position:
+        """How far the pipeline has come in a table that is there."""
+        # First of all, so that what is published between the queries makes this position an old
+        # one, and not the loads that it does not know of known.
+        token = self.token(client, pipeline)
+        parameters = [self.place.key, pipeline]
+        entries = self._entries(client, _LAST, parameters)
+        inputs: dict[str, InputIdentity] = {}
+        if with_inputs:
+            loaded = client.query(self._sql(_LOADED), parameters, doing="the ledger of")
+            inputs = {row[0]: InputIdentity(*row) for row in loaded}
+        return Position(token, entries[0] if entries else None, inputs)
+
+    def check_position(self, client: PostgresClient, load: Load) -> None:
+        """Stop an attempt at a load that follows a position which is no longer the pipeline's.
+
+        It holds for the transaction only if the target is locked.
+
+        :raises PositionMovedError: another run published.
+        """
+        if load.follows is not None:
+            check_position(load, self.token(client, load.pipeline), where=client.where)
 
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
         """Whether another load replaced rows of this one after it was published (`supersedes`)."""
@@ -191,6 +224,7 @@ CREATE TABLE table_placeholder (
   quarantine text,
   quarantine_checksum text,
   positions jsonb,
+  created boolean,
   PRIMARY KEY (load_id, target)
 )
 """
@@ -218,12 +252,37 @@ SELECT load_id, pipeline, "window", target, mode, published_epoch, input_hash, c
        run_id,
        to_char(published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
        rows_read, rows_loaded, rows_quarantined, rows_filtered, rows_deduplicated, rows_deleted,
-       quarantine, quarantine_checksum, CAST(positions AS text)
+       quarantine, quarantine_checksum, CAST(positions AS text), created
 FROM table_placeholder
 WHERE target = $1 AND status = 'published'
 ORDER BY published_at
 """
 _ENTRY = _ENTRIES.replace("ORDER BY published_at", "AND load_id = $2")
+
+_NEWEST = """
+SELECT load_id || '/' || published_epoch
+FROM table_placeholder
+WHERE target = $1 AND pipeline = $2 AND status = 'published'
+ORDER BY published_at DESC
+LIMIT 1
+"""
+
+_KEPT = """AND pipeline = $2 AND published_at >= (
+  SELECT coalesce(max(published_at), '-infinity')
+  FROM table_placeholder
+  WHERE target = $1 AND status = 'published' AND (mode = 'replace' OR created)
+)
+ORDER BY published_at
+"""
+_LAST = _ENTRIES.replace("ORDER BY published_at", _KEPT) + "DESC LIMIT 1"
+
+_LOADED = """
+SELECT input ->> 'name', CAST(input ->> 'size' AS int8), input ->> 'version'
+FROM table_placeholder, jsonb_array_elements(positions -> 'inputs') AS inputs (input)
+WHERE target = $1 AND status = 'published'
+  AND ("window" LIKE 'input:%' OR "window" LIKE 'after:%')
+"""
+_LOADED += _KEPT
 
 _SUPERSEDED = """
 SELECT count(*) > 0
@@ -231,7 +290,7 @@ FROM table_placeholder AS mine
 JOIN table_placeholder AS other ON other.target = mine.target
 WHERE mine.target = $1 AND mine.load_id = $2 AND other.load_id <> mine.load_id
   AND other.status = 'published'
-  AND (other.mode = 'replace'
+  AND (other.created OR other.mode = 'replace'
        OR other.mode = 'replace_partition' AND mine.mode IN ('replace', 'replace_partition'))
   AND other.published_at > mine.published_at
 """
@@ -250,14 +309,20 @@ _RECORDED = (
     "rows_deleted",
     "quarantine",
     "quarantine_checksum",
+    "created",
 )
+# Later than every load before, even where the server's clock was put back meanwhile.
 _RECORD = """
 UPDATE table_placeholder
-SET status = 'published', published_at = clock_timestamp(),
+SET status = 'published',
+    published_at = greatest(clock_timestamp(), (
+      SELECT max(published_at) + interval '1 microsecond'
+      FROM table_placeholder WHERE target = $2 AND status = 'published'
+    )),
     mode = $3, published_epoch = $4, input_hash = $5, contract_hash = $6, run_id = $7,
     rows_read = $8, rows_loaded = $9, rows_quarantined = $10, rows_filtered = $11,
     rows_deduplicated = $12, rows_deleted = $13, quarantine = $14, quarantine_checksum = $15,
-    positions = CAST($16 AS jsonb)
+    created = $16, positions = CAST($17 AS jsonb)
 WHERE load_id = $1 AND target = $2
 """
 

@@ -106,7 +106,7 @@ class PostgresSession:
             client, attempt = self._client, self._attempt
             client.start(application=self._ledger.application(attempt.load, attempt.epoch))
             # After the name is set: either a newer attempt sees this session, or we see its epoch.
-            self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=False)
+            self._check_turn(lock=False)
             if self._plan.creates:
                 self._create_table()
             if attempt.verdict == "replace_load":
@@ -118,11 +118,12 @@ class PostgresSession:
     def publish(self, publication: Publication) -> Published:
         with self._working(_State.WRITTEN):
             client, attempt = self._client, self._attempt
-            if self._staging is not None and (
+            staged = self._staging is not None and (
                 attempt.write.mode != "append" or attempt.write.alters
-            ):
+            )
+            if staged or attempt.load.follows is not None:
                 lock_target(client, self._plan.place)
-            self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=True)
+            self._check_turn(lock=True)
             alter_table(client, self._plan.place, attempt.write)
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
@@ -135,6 +136,7 @@ class PostgresSession:
                 publication=publication,
                 published=published,
                 published_at="",
+                created=self._plan.creates,
             )
             self._ledger.record(client, entry)
             if self._staging is not None:
@@ -196,6 +198,17 @@ class PostgresSession:
             if self._abandoned.is_set() and self._state is not _State.ENDED:
                 self._end()
                 raise self._aborted()
+
+    def _check_turn(self, *, lock: bool) -> None:
+        """Stop an attempt that may not publish any more.
+
+        The first attempt that follows a position wins; of other loads the newest attempt does.
+        """
+        client, attempt = self._client, self._attempt
+        if attempt.load.follows is not None:
+            self._ledger.check_position(client, attempt.load)
+        else:
+            self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=lock)
 
     def _aborted(self) -> CancelledError:
         return CancelledError(

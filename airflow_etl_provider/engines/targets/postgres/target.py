@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.engines.targets.base import Undone
+from airflow_etl_provider.engines.targets.base import Position, Undone
 from airflow_etl_provider.engines.targets.ledger import (
     check_undone,
     judge_reload,
@@ -164,6 +164,17 @@ class PostgresTarget:
         ledger.mark_undone(client, load_id)
         return Undone(entry, deleted)
 
+    def position(self, pipeline: str, *, with_inputs: bool) -> Position:
+        with closing(self._connect()) as client:
+            client.start()
+            place = find_place(client, self._table, where=server_of(self._connection))
+            ledger = PostgresLedger(place)
+            if not ledger.is_there(client):
+                return Position()
+            if read_relation(client, place, where=self.name) is None:
+                return Position(ledger.token(client, pipeline))
+            return ledger.position(client, pipeline, with_inputs=with_inputs)
+
     def close(self) -> None:
         """Do nothing: each call opens a connection of its own, and each session closes its own."""
 
@@ -196,10 +207,12 @@ class PostgresTarget:
             # The epoch is not counted: whoever loads other input under this id may go on.
             client.rollback()
             return Attempt(load, schema, write, plan, previous.epoch, verdict, previous)
+        ledger.check_position(client, load)
         client.commit()
-        client.start()
-        ledger.end_older_attempts(client, load.load_id, epoch)
-        client.commit()
+        if load.follows is None:
+            client.start()
+            ledger.end_older_attempts(client, load.load_id, epoch)
+            client.commit()
         return Attempt(load, schema, write, plan, epoch, verdict, previous)
 
     def _connect(self) -> PostgresClient:
