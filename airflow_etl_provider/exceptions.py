@@ -24,6 +24,7 @@ __all__ = [
     "SourceNotFoundError",
     "SpecificationError",
     "TargetAuthError",
+    "TargetChangedError",
     "TargetDataError",
     "TargetError",
     "TargetMissingError",
@@ -134,6 +135,12 @@ class TargetDataError(TargetError):
     """The target refused the data as a whole (constraint, encoding, overflow)."""
 
     code = "target_data"
+
+
+class TargetChangedError(TargetError):
+    """Others wrote into the target what this load relied on not being there."""
+
+    code = "target_changed"
 
 
 class FencedError(TargetError):

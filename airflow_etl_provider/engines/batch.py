@@ -18,6 +18,7 @@ from airflow_etl_provider.exceptions import (
     LoadConflictError,
     LoadRuleError,
     QuarantineError,
+    TargetChangedError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
     from airflow_etl_provider.engines.quarantine.manifest import Status
-    from airflow_etl_provider.engines.targets.base import LedgerEntry, LoadSession, Published
+    from airflow_etl_provider.engines.targets.base import (
+        LedgerEntry,
+        LoadSession,
+        Published,
+    )
 
 __all__ = ["EngineOptions", "Progress", "Window", "run_pipeline"]
 
@@ -49,6 +54,7 @@ BEAT_SECONDS = 1.0
 
 REFUSALS = (
     LoadConflictError,
+    TargetChangedError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
@@ -222,6 +228,7 @@ class _Run:
                     latest_by=target.latest_by,
                     load_columns=target.load_columns,
                     partition_by=target.partition_by,
+                    absent=prepared.plan.absent_keys,
                 ),
             ) as session,
         ):
@@ -233,8 +240,12 @@ class _Run:
     def _write(self, session: LoadSession, backend: Backend) -> RunReport:
         from airflow_etl_provider.engines.attempt import Attempt
         from airflow_etl_provider.engines.quarantine import Owner, QuarantineWriter
+        from airflow_etl_provider.engines.targets.base import LookingSession
 
         prepared = self.prepared
+        lookups = None
+        if prepared.plan.lookups and isinstance(session, LookingSession):
+            lookups = session.open_lookups(prepared.plan.lookups)
         quarantine = QuarantineWriter(
             prepared.quarantine_home,
             pipeline=prepared.load.pipeline,
@@ -247,6 +258,7 @@ class _Run:
             source=prepared.source,
             backend=backend,
             quarantine=quarantine,
+            lookups=lookups,
             careful=self.careful,
             scratch=self.options.scratch,
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),

@@ -34,6 +34,7 @@ __all__ = [
     "Duplicate",
     "Interval",
     "IsNull",
+    "KeyLookup",
     "LoadCheck",
     "NotComputed",
     "NotConverted",
@@ -45,6 +46,7 @@ __all__ = [
     "Step",
     "Test",
     "UniqueKey",
+    "WrongKey",
 ]
 
 
@@ -119,18 +121,38 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongKey:
+    """The values in `columns` are in the target already, or not in the table they refer to."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotComputed:
     """A condition raises on the record: the filter, or the `when` of column `column`."""
 
     column: int | None
 
 
-Test = NotConverted | DoesNotFit | IsNull | OutsideInterval | NotComputed | RuleBroken | Duplicate
+Test = (
+    NotConverted
+    | DoesNotFit
+    | IsNull
+    | OutsideInterval
+    | NotComputed
+    | RuleBroken
+    | Duplicate
+    | WrongKey
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """One way in which a record can fail; `severity` says what follows."""
+    """One way in which a record can fail; `severity` says what follows.
+
+    :param message: what is wrong with the record, without a value of it.
+    :param rule: what people call the rule that the check is a part of, None where it is of none.
+    """
 
     code: str
     column: str | None
@@ -138,6 +160,7 @@ class RowCheck:
     message: str
     severity: Severity
     test: Test
+    rule: str | None = None
 
     @property
     def label(self) -> str:
@@ -159,6 +182,22 @@ class UniqueKey:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLookup:
+    """Keys of the load that are looked up in a table of the target's database.
+
+    :param table: as people write it; None is the table that is loaded.
+    :param table_columns: its columns, in the order of `columns`.
+    :param wanted: `absent`: a row whose key is there fails; `present`: one whose key is not.
+    """
+
+    columns: tuple[str, ...]
+    table: str | None
+    table_columns: tuple[str, ...]
+    wanted: Literal["absent", "present"]
+    check: RowCheck
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """Keep records whose `column` is in [start, end)."""
 
@@ -176,6 +215,7 @@ class LoadCheck:
     message: str
     severity: Severity
     check: NullShare | LoadExpression
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +230,21 @@ class Plan:
     row_checks: tuple[RowCheck, ...]
     unique_keys: tuple[UniqueKey, ...]
     load_checks: tuple[LoadCheck, ...]
+    lookups: tuple[KeyLookup, ...] = ()
+
+    @property
+    def key_checks(self) -> tuple[RowCheck | None, ...]:
+        """What is wrong with a row whose key gives way: of `unique_keys`, then of `lookups`."""
+        return (*(key.check for key in self.unique_keys), *(one.check for one in self.lookups))
+
+    @property
+    def absent_keys(self) -> tuple[tuple[str, ...], ...]:
+        """Keys that the target may not have when the load is published."""
+        return tuple(
+            one.columns
+            for one in self.lookups
+            if one.wanted == "absent" and one.check.severity != "warn"
+        )
 
     @property
     def width(self) -> int:

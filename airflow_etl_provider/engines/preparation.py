@@ -15,7 +15,13 @@ from airflow_etl_provider.contracts.load import Load, input_hash_of, load_id_of
 from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.targets import open_target
-from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
+from airflow_etl_provider.engines.targets.base import LookingTarget
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    TargetError,
+    TargetPermissionError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -92,6 +98,7 @@ def prepare(
         target_dataset=target.name,
     )
     plan = build_plan(pipeline, contract, source=source.schema, target=existing, window=window)
+    _expect_database(plan, target)
     inputs = source.inputs
     input_hash = input_hash_of(inputs)
     period = (
@@ -117,6 +124,21 @@ def prepare(
         or target.quarantine_home
         or str(options.quarantine_home),
         unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
+    )
+
+
+def _expect_database(plan: Plan, target: Target) -> None:
+    """Refuse rules that look keys up where there is nothing to look them up in.
+
+    :raises NotSupportedYetError: the target is no database.
+    """
+    if not plan.lookups or isinstance(target, LookingTarget):
+        return
+    references = any(one.wanted == "present" for one in plan.lookups)
+    what = "The rule `references` needs" if references else "In mode append, `unique` needs"
+    raise NotSupportedYetError(
+        f"{what} a database to look the keys up in, and {target.name} is none.",
+        hint="Load into PostgreSQL or a DuckDB file, or take the rule out.",
     )
 
 

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pyarrow as pa
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.pipeline import Mode
     from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.plan import KeyLookup
 
-__all__ = ["LedgerEntry", "LoadSession", "Publication", "Published", "Target", "WriteSpec"]
+__all__ = [
+    "LedgerEntry",
+    "LoadSession",
+    "LookingSession",
+    "LookingTarget",
+    "Lookups",
+    "Publication",
+    "Published",
+    "Target",
+    "WriteSpec",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSpec:
-    """How rows go into the table."""
+    """How rows go into the table.
+
+    :param absent: keys that no row of the table may have when an append is published.
+    """
 
     mode: Mode
     key: tuple[str, ...] = ()
     latest_by: str | None = None
     load_columns: bool = False
     partition_by: tuple[str, ...] = ()
+    absent: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,7 @@ class LoadSession(Protocol):
         """Make rows and ledger row visible in one step.
 
         :raises FencedError: a newer attempt began; nothing is published.
+        :raises TargetChangedError: others brought a key of `WriteSpec.absent` meanwhile.
         """
 
     def abort(self) -> None:
@@ -110,6 +128,56 @@ class LoadSession(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+class Lookups(Protocol):
+    """Answers a plan's look-ups, by their positions there; what is compared, the target compares.
+
+    It sees what others committed, and nothing of the load that asks.
+    """
+
+    def is_empty(self, number: int) -> bool:
+        """Whether the table has no row, or is not there yet."""
+
+    def refers_to_load(self, number: int) -> bool:
+        """Whether rows of the load itself can have the keys that must be present."""
+
+    def arrow_schema(self, number: int) -> pa.Schema:
+        """What `failing` takes: the number `n` of the key (int64), then its columns in order."""
+
+    def failing(self, number: int, keys: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The numbers `n` of keys that are there and must not be, or are not and must be.
+
+        Only asked where the table is not empty. All keys are read before the first answer.
+        """
+
+    def interrupt(self) -> None:
+        """Stop what runs, from any thread."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class LookingSession(Protocol):
+    """A session of a target that is a database, where tables can be looked at."""
+
+    def open_lookups(self, wanted: Sequence[KeyLookup]) -> Lookups:
+        """Find the tables and columns; what is opened is closed with the session.
+
+        :raises TargetMissingError: a table or column is not there.
+        :raises TargetSchemaError: a column can't be compared with the load's.
+        """
+
+
+@runtime_checkable
+class LookingTarget(Protocol):
+    """A target that is a database; its sessions are `LookingSession`s."""
+
+    def open_lookups(self, wanted: Sequence[KeyLookup], *, columns: Schema) -> Lookups:
+        """Look at tables of the database where nothing is loaded.
+
+        :param columns: what the keys are made of, with their types.
+        """
 
 
 class Target(Protocol):

@@ -45,6 +45,7 @@ from airflow_etl_provider.engines.plan import (
     NotConverted,
     OutsideInterval,
     RuleBroken,
+    WrongKey,
 )
 from airflow_etl_provider.exceptions import SpecificationError
 
@@ -94,19 +95,31 @@ class RenderedPlan:
 
     def keys(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
         """One 64-bit hash per kept row whose key has no NULL; nothing else is computed."""
-        values = [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
+        values = self.outputs(columns)
         return (
             exp.select(call("hash", *values).as_("h"))
             .from_(self._stacked(relation).subquery("stacked"))
             .where(exp.and_(self.kept.copy(), *[is_not_null(v) for v in values]))
         )
 
+    def key_values(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
+        """The target columns of all kept rows; nothing else is computed."""
+        return (
+            exp.select(*self.outputs(columns))
+            .from_(self._stacked(relation).subquery("stacked"))
+            .where(self.kept.copy())
+        )
+
+    def outputs(self, columns: tuple[str, ...]) -> list[exp.Column]:
+        """Target columns by the names that queries of ours give them."""
+        return [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
+
     def candidates(
         self, relation: str, columns: tuple[str, ...], latest_by: str | None, hashes: str
     ) -> exp.Select:
         """Rows that would be loaded and whose key hash is in table `hashes`, with positions."""
         names = self.plan.target.names
-        values = [_name(f"o{names.index(c)}") for c in columns]
+        values = self.outputs(columns)
         latest = _name(f"o{names.index(latest_by)}") if latest_by else exp.null()
         numbered = exp.select(
             exp.Star(),
@@ -350,8 +363,8 @@ class _Renderer:
                 bind=self._row_condition,
                 constant=self._constant,
             )
-        if isinstance(test, Duplicate):
-            raise SpecificationError("Duplicates are found over all rows, not by a row check.")
+        if isinstance(test, Duplicate | WrongKey):
+            raise SpecificationError("Keys are judged over all rows, not by a row check.")
         raise AssertionError(test)
 
     def _missing(self, missing: exp.Expr, at: int) -> exp.Expr:

@@ -17,6 +17,7 @@ from airflow_etl_provider.engines.targets.ledger import Verdict, entry_of
 from airflow_etl_provider.engines.targets.postgres import statements
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
+from airflow_etl_provider.engines.targets.postgres.lookup import OwnTable, PostgresLookups
 from airflow_etl_provider.engines.targets.postgres.plan import WritePlan, plan_write
 from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
 from airflow_etl_provider.exceptions import (
@@ -28,12 +29,13 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 
 __all__ = ["Attempt", "PostgresSession"]
@@ -84,6 +86,7 @@ class PostgresSession:
         self._busy = threading.Lock()
         self._abandoned = threading.Event()
         self._staging: _Staging | None = None
+        self._lookups: PostgresLookups | None = None
         self._rows = 0
         self._input_failure: BaseException | None = None
 
@@ -98,6 +101,23 @@ class PostgresSession:
     @property
     def arrow_schema(self) -> pa.Schema:
         return self._plan.arrow_schema
+
+    def open_lookups(self, wanted: Sequence[KeyLookup]) -> PostgresLookups:
+        attempt = self._attempt
+        replaced = attempt.load.load_id if attempt.verdict == "replace_load" else None
+        client = self._connect()
+        try:
+            self._lookups = PostgresLookups(
+                client,
+                wanted,
+                columns=attempt.schema,
+                own=OwnTable(self._plan.place, attempt.write, replaced_load=replaced),
+                home=self._plan.place,
+            )
+        except BaseException:
+            client.close()
+            raise
+        return self._lookups
 
     def write(self, batches: pa.RecordBatchReader) -> int:
         with self._working(_State.BEGUN):
@@ -116,9 +136,12 @@ class PostgresSession:
     def publish(self, publication: Publication) -> Published:
         with self._working(_State.WRITTEN):
             client, attempt = self._client, self._attempt
-            if self._staging is not None and attempt.write.mode != "append":
+            checked = self._lookups if attempt.write.absent else None
+            if checked or (self._staging is not None and attempt.write.mode != "append"):
                 lock_target(client, self._plan.place)
             self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=True)
+            if checked is not None:
+                checked.check_again()
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
             client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="the rows for")
@@ -196,6 +219,8 @@ class PostgresSession:
 
     def _end(self) -> None:
         self._state = _State.ENDED
+        if self._lookups is not None:
+            self._lookups.close()
         self._client.close()
 
     def _create_table(self) -> None:
