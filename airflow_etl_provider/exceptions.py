@@ -13,6 +13,7 @@ __all__ = [
     "CancelledError",
     "ConnectionNotFoundError",
     "CredentialsError",
+    "DataQualityError",
     "EtlError",
     "FencedError",
     "LoadConflictError",
@@ -177,6 +178,12 @@ class LoadRuleError(EtlError):
     """A rule of severity `fail` does not hold; nothing was published."""
 
     code = "rule_failed"
+
+
+class DataQualityError(EtlError):
+    """What was checked breaks its rules by more than `max_violations` allows."""
+
+    code = "quality_failed"
 
 
 class CancelledError(EtlError):

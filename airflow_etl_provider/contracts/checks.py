@@ -53,7 +53,7 @@ class Unique:
 
     @property
     def breach(self) -> str:
-        return f"{_named(self.columns)} occurs in an earlier record of the same load"
+        return f"{_named(self.columns)} occurs in an earlier record"
 
     @property
     def breach_in_target(self) -> str:

@@ -32,7 +32,18 @@ from airflow_etl_provider.contracts.spec import (
     read_share,
 )
 
-__all__ = ["Dialect", "Incremental", "Mode", "Pipeline", "RejectBudget", "SourceSpec", "TargetSpec"]
+__all__ = [
+    "Budget",
+    "Dialect",
+    "Incremental",
+    "Mode",
+    "Name",
+    "Pipeline",
+    "RejectBudget",
+    "Rules",
+    "SourceSpec",
+    "TargetSpec",
+]
 
 Mode = Literal["append", "replace", "merge", "replace_partition", "scd2", "snapshot"]
 
@@ -203,6 +214,16 @@ def _read_rules(value: object) -> object:
     return (value,) if isinstance(value, Rule | Mapping) else value
 
 
+Name = Annotated[Text, AfterValidator(_check_name)]
+"""What a pipeline or a check is called."""
+
+Budget = Annotated[RejectBudget, BeforeValidator(_read_budget), WithJsonSchema(_BUDGET_SCHEMA)]
+"""`100`, `1%` or `none`."""
+
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(_read_rules)]
+"""Rules in order; one may be written without a list."""
+
+
 def _branch(value: object) -> str:
     return "<contract>" if isinstance(value, Mapping | MappingContract) else "<name>"
 
@@ -228,7 +249,7 @@ class Pipeline(Spec):
     """
 
     pipeline: Annotated[
-        Annotated[Text, AfterValidator(_check_name)],
+        Name,
         Field(description="Its name: part of the identity of every load."),
     ]
     source: Annotated[SourceSpec, Field(description="Where the data comes from.")]
@@ -246,14 +267,11 @@ class Pipeline(Spec):
         ),
     ] = None
     rules: Annotated[
-        tuple[Rule, ...],
-        BeforeValidator(_read_rules),
+        Rules,
         Field(description="Conditions on rows and on the load."),
     ] = ()
     max_rejected: Annotated[
-        RejectBudget,
-        BeforeValidator(_read_budget),
-        WithJsonSchema(_BUDGET_SCHEMA),
+        Budget,
         Field(
             description="How many rejected records a load survives: 100, 1% or none. Absent: the "
             "larger of 1% and 100."

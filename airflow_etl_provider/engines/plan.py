@@ -220,7 +220,11 @@ class LoadCheck:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a backend needs to know to turn source records into target rows."""
+    """All that a backend needs to know to turn source records into target rows.
+
+    :param judges_all: keys are compared among all rows, those that fail other checks too, since
+        nothing is loaded. Otherwise only rows that would be loaded compete.
+    """
 
     source: Schema
     target: Schema
@@ -231,6 +235,7 @@ class Plan:
     unique_keys: tuple[UniqueKey, ...]
     load_checks: tuple[LoadCheck, ...]
     lookups: tuple[KeyLookup, ...] = ()
+    judges_all: bool = False
 
     @property
     def key_checks(self) -> tuple[RowCheck | None, ...]:

@@ -147,7 +147,7 @@ def test_a_key_that_is_there_and_twice_in_the_load_is_rejected_twice(shop: Shop)
     report = shop.load(ids(1, 5, 1, 5), UNIQUE)
     assert positions(report) == [1, 3, 4]
     messages = [[reason.message for reason in reject.reasons] for reject in rejects(report)]
-    twice = "id occurs in an earlier record of the same load"
+    twice = "id occurs in an earlier record"
     assert messages == [
         ["id is in the target already"],
         [twice, "id is in the target already"],

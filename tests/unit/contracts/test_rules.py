@@ -204,7 +204,7 @@ def test_several_columns_together_refer_to_as_many():
     ("check", "breach"),
     [
         (NotNull("a"), "a has no value"),
-        (Unique(("a", "b")), "(a, b) occurs in an earlier record of the same load"),
+        (Unique(("a", "b")), "(a, b) occurs in an earlier record"),
         (InSet("a", ("x", 1)), "a is none of 'x', 1"),
         (Between("a", 0, None), "a is below 0"),
         (Between("a", None, 9), "a is above 9"),

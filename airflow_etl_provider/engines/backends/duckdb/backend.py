@@ -195,12 +195,13 @@ class DuckDbBackend:
         deduplicated = 0
         warned: dict[int, int] = {}
         gone: list[int] = []
+        broken: list[FailedRow] = []
         for loser in losers:
             checks = self._broken_keys(loser)
             if checks is None:
                 deduplicated += 1
             elif checks:
-                failed.append(FailedRow(loser.row, checks, loser.record))
+                broken.append(FailedRow(loser.row, checks, loser.record))
             else:
                 for at in self._warned_keys(loser):
                     warned[at] = warned.get(at, 0) + 1
@@ -208,7 +209,7 @@ class DuckDbBackend:
             gone.append(loser.row - start)
         if gone:
             keep = _without(keep, gone)
-        failed.sort(key=lambda row: row.row)
+        failed = _merged(failed, broken)
         rows = batch.filter(keep)
         for check, count in _warned(rows.column(width + 1)).items():
             warned[check] = warned.get(check, 0) + count
@@ -248,6 +249,18 @@ class DuckDbBackend:
             FailedRow(start + place, tuple(int(c) for c in code.split(",") if c), record)
             for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
         ]
+
+
+def _merged(failed: list[FailedRow], broken: list[FailedRow]) -> list[FailedRow]:
+    """All failed rows in order; one that fails for itself and for its key is one row."""
+    if not broken:
+        return failed
+    rows = {row.row: row for row in failed}
+    for row in broken:
+        known = rows.get(row.row)
+        checks = (*known.checks, *row.checks) if known else row.checks
+        rows[row.row] = FailedRow(row.row, checks, row.record)
+    return sorted(rows.values(), key=lambda row: row.row)
 
 
 def _warned(column: pa.Array) -> dict[int, int]:

@@ -102,7 +102,9 @@ def _settle(
     refused = [
         first_lookup + at
         for at, lookup in enumerate(rendered.plan.lookups)
-        if lookup.wanted == "present" and lookup.check.severity != "warn"
+        if lookup.wanted == "present"
+        and lookup.check.severity != "warn"
+        and not rendered.plan.judges_all
     ]
     connection.execute(
         "DELETE FROM candidates WHERE (scan, _row) IN "

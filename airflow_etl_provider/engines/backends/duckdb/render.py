@@ -117,7 +117,7 @@ class RenderedPlan:
     def candidates(
         self, relation: str, columns: tuple[str, ...], latest_by: str | None, hashes: str
     ) -> exp.Select:
-        """Rows that would be loaded and whose key hash is in table `hashes`, with positions."""
+        """Rows that compete and whose key hash is in table `hashes`, with positions."""
         names = self.plan.target.names
         values = self.outputs(columns)
         latest = _name(f"o{names.index(latest_by)}") if latest_by else exp.null()
@@ -136,11 +136,16 @@ class RenderedPlan:
             .from_(numbered.subquery("numbered"))
             .where(
                 exp.and_(
-                    is_null(_name("_failed")),
+                    self._competes(),
                     exp.In(this=call("hash", *values), query=suspects.subquery()),
                 )
             )
         )
+
+    def _competes(self) -> exp.Expr:
+        if not self.plan.judges_all:
+            return is_null(_name("_failed"))
+        return exp.NullSafeNEQ(this=_name("_failed"), expression=exp.Literal.string(""))
 
     def _stacked(self, relation: str) -> exp.Select:
         fields = [

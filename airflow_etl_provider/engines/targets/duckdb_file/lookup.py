@@ -131,7 +131,9 @@ class DuckDbLookups:
 
     @contextmanager
     def _open(self) -> Iterator[DuckDBPyConnection]:
-        with opened(self._path, wait_seconds=self._wait_seconds) as connection:
+        # Where nothing is loaded, the file may be open for reading in this process already.
+        reads = self._own is None
+        with opened(self._path, wait_seconds=self._wait_seconds, read_only=reads) as connection:
             self._connection = connection
             try:
                 yield connection

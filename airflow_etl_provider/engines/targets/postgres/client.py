@@ -61,9 +61,13 @@ class PostgresClient:
             self._closing = opened.pop_all()
         self._closed = False
 
-    def start(self, *, application: str | None = None) -> None:
-        """Begin a transaction with the settings that loading needs, whatever the role's are."""
-        self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", doing="to start on")
+    def start(self, *, application: str | None = None, snapshot: bool = False) -> None:
+        """Begin a transaction with the settings that loading needs, whatever the role's are.
+
+        :param snapshot: only read, and all of it as it is now.
+        """
+        level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
+        self.execute(f"SET TRANSACTION ISOLATION LEVEL {level}", doing="to start on")
         settings = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601"}
         settings |= {name: str(value) for name, value in self._timeouts.items()}
         if application is not None:

@@ -18,6 +18,11 @@ from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
 from airflow_etl_provider.engines.targets.key_lookup import check_comparable, parents_in_load
 from airflow_etl_provider.engines.targets.postgres import statements
 from airflow_etl_provider.engines.targets.postgres.catalog import LOAD_COLUMNS, Column
+from airflow_etl_provider.engines.targets.postgres.columns import (
+    TEXTS,
+    find_readable,
+    read_columns,
+)
 from airflow_etl_provider.engines.targets.postgres.types import (
     created_encoding,
     declared_type,
@@ -35,17 +40,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_etl_provider.contracts.schema import Schema
-    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.base import WriteSpec
     from airflow_etl_provider.engines.targets.postgres.catalog import Place
     from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
+    from airflow_etl_provider.engines.targets.postgres.columns import ReadableColumn
 
 __all__ = ["OwnTable", "PostgresLookups"]
 
 _NUMBER = Column("n", logical_type("int8", modifier=-1), "bigint", "plain")
-
-_TEXTS = frozenset({"text", "varchar", "bpchar", "name", "citext"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,6 @@ class OwnTable:
     replaced_load: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _TableColumn:
-    """One column of a table that is looked at.
-
-    :param declared: its type, of a domain the one behind it.
-    :param plain: the same without length or precision.
-    """
-
-    type: LogicalType
-    base: str
-    declared: str
-    plain: str
-
-
 @dataclass(slots=True)
 class _Looked:
     """One look-up, settled; `columns` is None while there is no such table."""
@@ -82,7 +71,7 @@ class _Looked:
     schema: str
     table: str
     own: bool
-    columns: dict[str, _TableColumn] | None
+    columns: dict[str, ReadableColumn] | None
     in_load: bool = False
     staged: str | None = None
     found: str | None = None
@@ -214,31 +203,15 @@ class PostgresLookups:
 
     def _resolve(self, written: str) -> tuple[str, str]:
         name = parse_table_name(written)
-        if name.schema is not None:
-            return name.schema, name.name
-        rows = self._client.query(_FIND_TABLE, [name.name], doing="to look up")
-        return (str(rows[0][0]) if rows else self._home.schema), name.name
+        return find_readable(self._client, name, home=self._home.schema), name.name
 
     def _read_columns(
         self, lookup: KeyLookup, schema: str, table: str
-    ) -> dict[str, _TableColumn] | None:
-        rows = self._client.query(_READ_COLUMNS, [schema, table], doing="to look up")
-        if not rows:
+    ) -> dict[str, ReadableColumn] | None:
+        found = read_columns(self._client, schema, table)
+        if not found:
             return None
         where = f"{schema}.{table}"
-        found = {
-            str(name): _TableColumn(
-                logical_type(
-                    str(base),
-                    modifier=int(modifier),
-                    element=None if element is None else str(element),
-                ),
-                str(base),
-                str(declared),
-                str(plain),
-            )
-            for name, declared, plain, base, modifier, element in rows
-        }
         for at, column in enumerate(lookup.table_columns):
             if column not in found:
                 raise TargetMissingError(
@@ -258,7 +231,7 @@ class PostgresLookups:
             there = (looked.columns or {}).get(looked.lookup.table_columns[at])
             if there is not None and of.kind == "string":
                 # Without a length, which would cut what is longer, or refuse it.
-                declared = there.plain if there.base in _TEXTS else "text"
+                declared = there.plain if there.base in TEXTS else "text"
             elif there is not None and looked.lookup.table is None:
                 declared = there.declared
             columns.append(Column(f"k{at}", of, declared, created_encoding(of)))
@@ -330,7 +303,7 @@ class PostgresLookups:
         for at, name in enumerate(looked.lookup.table_columns):
             column: exp.Expression = _column(name, "t")
             there = (looked.columns or {})[name]
-            if there.type.kind == "string" and there.base not in _TEXTS:
+            if there.type.kind == "string" and there.base not in TEXTS:
                 column = exp.Cast(this=column, to=exp.DataType.build("text"))
             conditions.append(exp.EQ(this=column, expression=_column(f"k{at}", keys)))
         if (kept := self._kept(looked)) is not None:
@@ -360,30 +333,3 @@ def _table(schema: str, name: str, *, alias: str | None = None) -> exp.Table:
 
 def _column(name: str, table: str) -> exp.Column:
     return exp.column(exp.to_identifier(name, quoted=True), table=table)
-
-
-_FIND_TABLE = """
-SELECT n.nspname::text
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
-"""
-
-_READ_COLUMNS = """
-WITH RECURSIVE base (relid, attnum, typid, typmod) AS (
-  SELECT a.attrelid, a.attnum, a.atttypid, a.atttypmod
-  FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  UNION ALL
-  SELECT b.relid, b.attnum, t.typbasetype, t.typtypmod
-  FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
-)
-SELECT a.attname::text, format_type(b.typid, b.typmod), format_type(b.typid, -1),
-       t.typname::text, b.typmod::int8, CASE WHEN t.typcategory = 'A' THEN e.typname::text END
-FROM base b
-JOIN pg_catalog.pg_attribute a ON a.attrelid = b.relid AND a.attnum = b.attnum
-JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
-LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
-ORDER BY a.attnum
-"""
