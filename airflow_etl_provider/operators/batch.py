@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_etl_provider.contracts.summary import describe_progress, describe_report
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
+    DataQualityError,
     EtlError,
     LoadConflictError,
     LoadRuleError,
@@ -46,6 +47,7 @@ NEEDS_A_PERSON = (
     LoadConflictError,
     LoadRuleError,
     BudgetExceededError,
+    DataQualityError,
 )
 """Errors that the same input meets again: the task fails at once and keeps its retries."""
 

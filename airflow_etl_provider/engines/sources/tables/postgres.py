@@ -13,6 +13,7 @@ from airflow_etl_provider.engines.sources.tables.table import TableSource
 from airflow_etl_provider.engines.targets.postgres.catalog import find_place
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 from airflow_etl_provider.engines.targets.postgres.columns import (
+    as_text,
     find_readable,
     read_columns,
     read_primary_key,
@@ -181,7 +182,7 @@ class PostgresTableSource(TableSource):
         if column.element is not None:
             value = exp.Anonymous(this="to_json", expressions=[value])
         if not self._is_native(field):
-            value = exp.Cast(this=value, to=exp.DataType.build("text"))
+            value = as_text(column, value)
         return exp.alias_(value, field.name, quoted=True)
 
 

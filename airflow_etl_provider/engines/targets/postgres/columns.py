@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from airflow_etl_provider.engines.targets.postgres.types import logical_type
 
 if TYPE_CHECKING:
@@ -12,7 +14,14 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
     from airflow_etl_provider.engines.targets.table_name import TableName
 
-__all__ = ["TEXTS", "ReadableColumn", "find_readable", "read_columns", "read_primary_key"]
+__all__ = [
+    "TEXTS",
+    "ReadableColumn",
+    "as_text",
+    "find_readable",
+    "read_columns",
+    "read_primary_key",
+]
 
 TEXTS = frozenset({"text", "varchar", "bpchar", "name", "citext"})
 """Types whose values are text, and compared as such by their own rules."""
@@ -34,6 +43,14 @@ class ReadableColumn:
     element: str | None
     declared: str
     plain: str
+
+
+def as_text(column: ReadableColumn, value: exp.Expr) -> exp.Expr:
+    """The value's text as people write it."""
+    if column.base == "inet":
+        # Its cast writes the mask of a single host, too.
+        return exp.Anonymous(this="abbrev", expressions=[value])
+    return exp.Cast(this=value, to=exp.DataType.build("text"))
 
 
 def find_readable(client: PostgresClient, name: TableName, *, home: str) -> str:

@@ -20,6 +20,7 @@ from airflow_etl_provider.engines.targets.postgres import statements
 from airflow_etl_provider.engines.targets.postgres.catalog import LOAD_COLUMNS, Column
 from airflow_etl_provider.engines.targets.postgres.columns import (
     TEXTS,
+    as_text,
     find_readable,
     read_columns,
 )
@@ -301,10 +302,10 @@ class PostgresLookups:
     def _is_there(self, looked: _Looked, keys: str) -> exp.Exists:
         conditions: list[exp.Expression] = []
         for at, name in enumerate(looked.lookup.table_columns):
-            column: exp.Expression = _column(name, "t")
+            column: exp.Expr = _column(name, "t")
             there = (looked.columns or {})[name]
             if there.type.kind == "string" and there.base not in TEXTS:
-                column = exp.Cast(this=column, to=exp.DataType.build("text"))
+                column = as_text(there, column)
             conditions.append(exp.EQ(this=column, expression=_column(f"k{at}", keys)))
         if (kept := self._kept(looked)) is not None:
             conditions.append(kept)
