@@ -122,7 +122,7 @@ def _open(
         from airflow_etl_provider.engines.sources import open_source
 
         spec = SourceSpec(connection=check.connection, location=check.location, format=check.format)
-        source = open_source(spec, connections=connections, base=base)
+        source = open_source(spec, connections=connections, base=base, scratch=options.scratch)
     stack.callback(source.close)
     needed = _needed_columns(check, source, key=table.key if table is not None else ())
     if table is not None:
