@@ -366,10 +366,9 @@ class _Run:
                 else:
                     holds = count == 0
                 results.append(_result(key, rule.severity, count, rows, holds=holds))
-        results += [
-            _result(key, "quarantine", count, rows, holds=False)
-            for key, count in sorted(left.items(), key=lambda item: str(item[0]))
-        ]
+        for (code, column, wrong), count in sorted(left.items(), key=lambda item: str(item[0])):
+            words = f"{column} {wrong}" if column else wrong
+            results.append(_result((code, column, words), "quarantine", count, rows, holds=False))
         return results
 
     def _figures(self, inspection: Inspection) -> dict[str, int]:

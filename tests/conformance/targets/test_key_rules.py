@@ -425,3 +425,28 @@ def test_rows_are_rejected_as_a_slow_model_rejects_them(
     found = shop.place.rows("id", "customer")
     text = [tuple(None if v is None else str(v) for v in row) for row in [*held, *good]]
     assert Counter(found) == Counter(text)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    held=st.sets(st.integers(1, 8), max_size=3),
+    coming=st.dictionaries(
+        st.integers(1, 8), st.one_of(st.none(), st.integers(1, 8)), min_size=1, max_size=8
+    ),
+)
+def test_a_tree_loses_the_branches_that_hang_on_nothing(
+    shop: Shop, held: set[int], coming: dict[int, int | None]
+) -> None:
+    shop.execute(
+        "DROP TABLE IF EXISTS orders",
+        "DROP TABLE IF EXISTS _etl_loads",
+        "CREATE TABLE orders (id bigint, parent bigint)",
+        *(f"INSERT INTO orders VALUES ({id_}, NULL)" for id_ in held),
+    )
+    report = shop.load(tree(*coming.items()), PARENT)
+    kept = dict(coming)
+    while lost := [i for i, p in kept.items() if p is not None and p not in {*kept, *held}]:
+        kept = {id_: parent for id_, parent in kept.items() if id_ not in lost}
+    assert positions(report) == [n for n, id_ in enumerate(coming, 1) if id_ not in kept]

@@ -15,6 +15,7 @@ from airflow_etl_provider.engines.batch import run_pipeline
 from airflow_etl_provider.engines.quarantine import read_quarantine
 from airflow_etl_provider.engines.targets import parse_target
 from airflow_etl_provider.exceptions import (
+    EtlError,
     TargetChangedError,
     TargetPermissionError,
     TargetSchemaError,
@@ -51,7 +52,8 @@ class Shop:
     ) -> list[int]:
         """Append; returns the numbers of the records that were rejected."""
         self.files += 1
-        path = self.folder / f"input-{self.files}.csv"
+        number = self.files
+        path = self.folder / f"input-{number}.csv"
         path.write_text(text, encoding="utf-8")
         spec, connections = parse_target(uri or self.uri, table=table)
         pipeline = Pipeline.model_validate(
@@ -67,7 +69,7 @@ class Shop:
         report = run_pipeline(
             pipeline,
             connections=connections,
-            run_id=f"run-{self.files}",
+            run_id=f"run-{number}",
             clock=lambda: datetime.now(timezone.utc),
             progress=progress,
         )
@@ -227,6 +229,26 @@ def test_of_two_loads_at_once_with_one_key_the_second_to_publish_runs_again(shop
     for thread in threads:
         thread.join()
     assert sorted(outcome) == ["published", "refused"]
+    assert [k for (k,) in shop.execute("SELECT k FROM orders ORDER BY k")] == [1, 2]
+
+
+def test_of_two_loads_at_once_into_a_table_that_is_missing_each_key_arrives_once(
+    shop: Shop,
+) -> None:
+    failures: list[EtlError] = []
+
+    def one(name: str) -> None:
+        try:
+            shop.load(f"k,of\n1,{name}\n2,{name}\n", UNIQUE)
+        except EtlError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(error, TargetChangedError) for error in failures), failures
     assert [k for (k,) in shop.execute("SELECT k FROM orders ORDER BY k")] == [1, 2]
 
 
