@@ -108,9 +108,13 @@ class OutsideInterval:
 
 @dataclass(frozen=True, slots=True)
 class RuleBroken:
-    """A rule on the row does not hold."""
+    """A rule on the row does not hold.
+
+    :param whole: the check that `check` is one end of: cheaper to ask than both ends.
+    """
 
     check: NotNull | InSet | Between | Matches | Length | RowExpression
+    whole: Between | Length | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ def _plan(
         for part in _parts(check):
             column = getattr(part, "column", None)
             words = _message(rule, part.breach)
-            test_ = RuleBroken(part)
+            whole = check if isinstance(check, Between | Length) and part != check else None
+            test_ = RuleBroken(part, whole)
             yield RowCheck(check.code, column, None, words, rule.severity, test_, rule=called)
 
 

@@ -50,6 +50,13 @@ from airflow_etl_provider.engines.plan import (
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.rules import (
+        Between,
+        InSet,
+        Length,
+        Matches,
+        RowExpression,
+    )
     from airflow_etl_provider.engines.plan import Interval, Plan, PlannedColumn, RowCheck, Step
 
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
@@ -76,6 +83,8 @@ class RenderedPlan:
     """The trees of one plan, bound once, put over any relation with the source's fields.
 
     :param layers: projections, each over the one before, all keeping what is below.
+    :param tests: by position of the check; true for a row that fails it.
+    :param gates: one of these is true wherever one of `tests` is; there are fewer of them.
     :param constants: what people wrote as values; each must be one of its column's type.
     """
 
@@ -83,6 +92,7 @@ class RenderedPlan:
     layers: list[list[exp.Expr]] = field(default_factory=list)
     kept: exp.Expr = field(default_factory=lambda: exp.Boolean(this=True))
     tests: dict[int, exp.Expr] = field(default_factory=dict)
+    gates: dict[int, exp.Expr] = field(default_factory=dict)
     constants: list[exp.Expr] = field(default_factory=list)
 
     def query(self, relation: str) -> exp.Select:
@@ -160,19 +170,29 @@ class RenderedPlan:
         return query
 
     def _judged(self, relation: str) -> exp.Select:
-        failing = [(i, self.tests[i]) for i in self.plan.rejecting]
-        warning = [(i, self.tests[i]) for i in self.plan.warning]
+        failing, warning = self.plan.rejecting, self.plan.warning
         failed = exp.Case(
             ifs=[
                 exp.If(this=exp.Not(this=exp.paren(self.kept.copy())), true=exp.Literal.string("")),
-                *_numbers(failing),
+                *self._numbers(failing),
             ]
         )
-        warned = exp.Case(ifs=_numbers(warning)) if warning else exp.null()
+        warned = exp.Case(ifs=self._numbers(warning)) if warning else exp.null()
         text = exp.DataType.build("VARCHAR", dialect="duckdb")
         return exp.select(
             exp.Star(), failed.as_("_failed"), exp.Cast(this=warned, to=text).as_("_warned")
         ).from_(self._stacked(relation).subquery("stacked"))
+
+    def _numbers(self, checks: tuple[int, ...]) -> list[exp.Expr]:
+        """Cheap for good rows: the parts are computed only where one of them holds."""
+        if not checks:
+            return []
+        parts = [
+            exp.Case(ifs=[exp.If(this=self.tests[i].copy(), true=exp.Literal.string(f"{i},"))])
+            for i in checks
+        ]
+        gates = any_of([self.gates[i].copy() for i in checks if i in self.gates])
+        return [exp.If(this=gates, true=call("concat", *parts))]
 
     def _fields(self) -> exp.Expr:
         bad = exp.NEQ(this=_name("_failed"), expression=exp.Literal.string(""))
@@ -188,17 +208,6 @@ class RenderedPlan:
 
 def _pack(name: str, value: exp.Expr) -> exp.Expr:
     return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
-
-
-def _numbers(tests: list[tuple[int, exp.Expr]]) -> list[exp.Expr]:
-    """Cheap for good rows: the parts are computed only where one of them holds."""
-    if not tests:
-        return []
-    parts = [
-        exp.Case(ifs=[exp.If(this=test.copy(), true=exp.Literal.string(f"{i},"))])
-        for i, test in tests
-    ]
-    return [exp.If(this=any_of([t.copy() for _, t in tests]), true=call("concat", *parts))]
 
 
 def render_plan(plan: Plan) -> RenderedPlan:
@@ -226,8 +235,15 @@ class _Renderer:
             ]
         )
         self.rendered.kept = self._kept()
+        before: Between | Length | None = None
         for at, check in enumerate(self.plan.row_checks):
             self.rendered.tests[at] = self._test(check)
+            whole = check.test.whole if isinstance(check.test, RuleBroken) else None
+            if whole is None:
+                self.rendered.gates[at] = self.rendered.tests[at]
+            elif whole is not before:
+                self.rendered.gates[at] = self._rule(whole)
+            before = whole
         return self.rendered
 
     def _source_condition(self, sql: str, *, on_error: bool) -> exp.Expr:
@@ -362,15 +378,20 @@ class _Renderer:
             if isinstance(test.check, NotNull):
                 at = self.plan.target.names.index(test.check.column)
                 return self._missing(is_null(_name(f"o{at}")), at)
-            return render_rule(
-                test.check,
-                column=self._target_column,
-                bind=self._row_condition,
-                constant=self._constant,
-            )
+            return self._rule(test.check)
         if isinstance(test, Duplicate | WrongKey):
             raise SpecificationError("Keys are judged over all rows, not by a row check.")
         raise AssertionError(test)
+
+    def _rule(
+        self, check: NotNull | InSet | Between | Matches | Length | RowExpression
+    ) -> exp.Expr:
+        return render_rule(
+            check,
+            column=self._target_column,
+            bind=self._row_condition,
+            constant=self._constant,
+        )
 
     def _missing(self, missing: exp.Expr, at: int) -> exp.Expr:
         """A value that did not convert is reported as that, not also as missing."""

@@ -75,7 +75,6 @@ class _Looked:
     columns: dict[str, ReadableColumn] | None
     in_load: bool = False
     staged: str | None = None
-    found: str | None = None
     empty: bool | None = None
 
 
@@ -131,13 +130,22 @@ class PostgresLookups:
                 statements.drop_table(self._schema, staged), doing="the keys looked up in"
             )
             return
-        # What is found now is rejected; only what comes later is news when the load is published.
-        found = looked.found = self._create([_NUMBER])
+        found = self._create([_NUMBER])
         self._client.execute(
             exp.insert(self._numbers(staged).where(there), self._table(found)).sql("postgres"),
             doing="to look at",
         )
         yield from self._client.stream(self._numbers(found).sql("postgres"), doing="to look at")
+        # What is found now is rejected; only what comes later is news when the load is published.
+        self._client.execute(
+            exp.delete(self._table(staged))
+            .where(exp.In(this=_column("n", None), query=self._numbers(found).subquery()))
+            .sql("postgres"),
+            doing="to look at",
+        )
+        self._client.execute(
+            statements.drop_table(self._schema, found), doing="the keys looked up in"
+        )
 
     def check_again(self) -> None:
         """Look the keys that had to be absent up once more, before the load is committed.
@@ -276,16 +284,13 @@ class PostgresLookups:
         return exp.select(exp.column("n", table="s")).from_(self._table(table, alias="s"))
 
     def _has_news(self, looked: _Looked) -> bool:
-        staged, found = looked.staged or "", looked.found or ""
-        known = (
-            exp.select(exp.Literal.number(1))
-            .from_(self._table(found, alias="f"))
-            .where(exp.EQ(this=exp.column("n", table="f"), expression=exp.column("n", table="s")))
+        # Counted, not asked for the first one: PostgreSQL would plan for finding one soon.
+        news = (
+            exp.select(exp.Count(this=exp.Star()))
+            .from_(self._table(looked.staged or "", alias="s"))
+            .where(self._is_there(looked, "s"))
         )
-        news = self._numbers(staged).where(
-            exp.and_(self._is_there(looked, "s"), exp.Not(this=exp.Exists(this=known)))
-        )
-        return self._answer(exp.Exists(this=news))
+        return bool(self._client.query(news.sql("postgres"), doing="to look at")[0][0])
 
     def _has_rows(self, looked: _Looked) -> bool:
         rows = exp.select(exp.Literal.number(1)).from_(
@@ -293,10 +298,7 @@ class PostgresLookups:
         )
         if (kept := self._kept(looked)) is not None:
             rows = rows.where(kept)
-        return self._answer(exp.Exists(this=rows))
-
-    def _answer(self, condition: exp.Expression) -> bool:
-        sql = exp.select(condition).sql("postgres")
+        sql = exp.select(exp.Exists(this=rows)).sql("postgres")
         return bool(self._client.query(sql, doing="to look at")[0][0])
 
     def _is_there(self, looked: _Looked, keys: str) -> exp.Exists:
@@ -332,5 +334,5 @@ def _table(schema: str, name: str, *, alias: str | None = None) -> exp.Table:
     return table
 
 
-def _column(name: str, table: str) -> exp.Column:
+def _column(name: str, table: str | None) -> exp.Column:
     return exp.column(exp.to_identifier(name, quoted=True), table=table)
