@@ -20,6 +20,7 @@ __all__ = [
     "LoadRuleError",
     "NotSupportedYetError",
     "QuarantineError",
+    "SelectError",
     "SourceError",
     "SourceFormatError",
     "SourceNotFoundError",
@@ -32,6 +33,7 @@ __all__ = [
     "TargetPermissionError",
     "TargetSchemaError",
     "TargetUnavailableError",
+    "UndoError",
 ]
 
 
@@ -96,6 +98,12 @@ class SourceFormatError(SourceError):
     code = "source_format"
 
 
+class SelectError(EtlError):
+    """The `select` over the inputs can't be computed on these rows; nothing was published."""
+
+    code = "select_failed"
+
+
 class TargetError(EtlError):
     """The target refused or failed; nothing was published."""
 
@@ -154,6 +162,12 @@ class LoadConflictError(TargetError):
     """The window was loaded before with other input or contract, and the mode can't redo it."""
 
     code = "load_conflict"
+
+
+class UndoError(TargetError):
+    """A load can't be taken back; nothing was changed."""
+
+    code = "undo_refused"
 
 
 class QuarantineError(EtlError):

@@ -43,6 +43,7 @@ TABLES = (
     "planes",
     "weather",
     "flights",
+    "carriers",
 )
 
 REJECTS_SHOWN = 3
@@ -72,6 +73,7 @@ EXAMPLES = (
         "flights: the whole year, by a start and an end",
         ("flights", "2014-01-01", "--conf", '{"start": "2013-01-01", "end": "2014-01-02"}'),
     ),
+    Example("carriers: four files joined and summed up", ("carriers",)),
 )
 
 

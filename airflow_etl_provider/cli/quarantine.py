@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import argparse
 
     from airflow_etl_provider.cli.console import Console
+    from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.contracts.reject import Reason, Reject
+    from airflow_etl_provider.engines.quarantine import Manifest
 
 __all__ = ["describe_reason", "run", "text_of"]
 
@@ -30,7 +32,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     from airflow_etl_provider.engines.quarantine import list_quarantines
+    from airflow_etl_provider.engines.storage import is_remote
 
+    if is_remote(args.location):
+        return _print(list_quarantines(args.location, connection=_keeper(args)), console)
     if not os.access(args.location, os.R_OK | os.X_OK) or not Path(args.location).is_dir():
         raise QuarantineError(
             f"There is no folder {args.location} that can be read.",
@@ -38,7 +43,17 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         )
     # Targets keep theirs beside them: NAME.quarantine.
     homes = [args.location, *sorted(Path(args.location).glob("*.quarantine"))]
-    found = [manifest for home in homes for manifest in list_quarantines(home)]
+    return _print([found for home in homes for found in list_quarantines(home)], console)
+
+
+def _keeper(args: argparse.Namespace) -> Connection | None:
+    """The connection that was named; without one the environment logs in."""
+    from airflow_etl_provider.cli.connections import find_connection
+
+    return find_connection(args.connection) if args.connection else None
+
+
+def _print(found: list[Manifest], console: Console) -> int:
     if console.json_wanted:
         console.result([asdict(manifest) for manifest in found])
         return DONE
@@ -55,7 +70,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 def _show(args: argparse.Namespace, console: Console) -> int:
     from airflow_etl_provider.engines.quarantine import read_quarantine
 
-    rejects = read_quarantine(args.location, limit=args.limit)
+    rejects = read_quarantine(args.location, limit=args.limit, connection=_keeper(args))
     if console.json_wanted:
         console.result([_as_json(reject) for reject in rejects])
         return DONE

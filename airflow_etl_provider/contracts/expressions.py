@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,9 +19,17 @@ from airflow_etl_provider.exceptions import SpecificationError
 if TYPE_CHECKING:
     from sqlglot import exp
 
-__all__ = ["ExpressionKind", "ParsedExpression", "parse_expression"]
+__all__ = [
+    "FUNCTIONS",
+    "ExpressionKind",
+    "ParsedExpression",
+    "check_node",
+    "parse_expression",
+    "parse_single",
+    "refused",
+]
 
-ExpressionKind = Literal["conversion", "filter", "rule", "load"]
+ExpressionKind = Literal["conversion", "filter", "rule", "load", "select"]
 
 MAX_LENGTH = 10_000
 """Characters; a longer expression belongs into a view or a model."""
@@ -129,8 +138,23 @@ def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
 
     :raises SpecificationError: with the position and the reason.
     """
-    import sqlglot
     from sqlglot import exp
+
+    tree, called = parse_single(sql, kind=kind, depth=MAX_DEPTH)
+    columns: dict[str, None] = {}
+    for node in tree.walk(bfs=False):
+        check_node(node, sql, kind, called)
+        if isinstance(node, exp.Column):
+            columns[node.name] = None
+    return ParsedExpression(sql, kind, tuple(columns), tree)
+
+
+def parse_single(sql: str, *, kind: ExpressionKind, depth: int) -> tuple[exp.Expr, frozenset[str]]:
+    """Parse what has to be one expression or query; gives its words before a bracket, too.
+
+    :raises SpecificationError: it can't be read, is too large, or calls what no SQL here may.
+    """
+    import sqlglot
     from sqlglot.errors import ParseError, TokenError
 
     _check_size(sql, kind)
@@ -146,20 +170,15 @@ def parse_expression(sql: str, *, kind: ExpressionKind) -> ParsedExpression:
     except RecursionError as error:
         raise SpecificationError(f"The {kind} is nested too deeply to be read.") from error
     if any(token.token_type == sqlglot.TokenType.SEMICOLON for token in tokens) or len(trees) != 1:
-        raise _refused(sql, kind, ";", "more than one statement")
+        raise refused(sql, kind, ";", "more than one statement")
     tree = trees[0]
     if tree is None:
         raise SpecificationError(f"The {kind} is empty.")
-    _check_depth(tree, kind)
+    _check_depth(tree, kind, depth)
     called = _called(tokens)
     for word in sorted(called & _REFUSED_FUNCTIONS.keys()):
-        raise _refused(sql, kind, word, _unknown_function(word))
-    columns: dict[str, None] = {}
-    for node in tree.walk(bfs=False):
-        _check_node(node, sql, kind, called)
-        if isinstance(node, exp.Column):
-            columns[node.name] = None
-    return ParsedExpression(sql, kind, tuple(columns), tree)
+        raise refused(sql, kind, word, _unknown_function(word))
+    return tree, called
 
 
 def _check_size(sql: str, kind: ExpressionKind) -> None:
@@ -179,13 +198,13 @@ def _check_size(sql: str, kind: ExpressionKind) -> None:
         raise SpecificationError(f"The {kind} is too complex.")
 
 
-def _check_depth(tree: exp.Expr, kind: ExpressionKind) -> None:
+def _check_depth(tree: exp.Expr, kind: ExpressionKind, most: int) -> None:
     """Refuse trees that can't be written again; chains of one operator cost no depth there."""
     pending = [(tree, 0)]
     while pending:
         node, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise SpecificationError(f"The {kind} is nested more than {MAX_DEPTH} levels deep.")
+        if depth > most:
+            raise SpecificationError(f"The {kind} is nested more than {most} levels deep.")
         pending += [
             (child, depth + (type(child) is not type(node))) for child in node.iter_expressions()
         ]
@@ -202,28 +221,30 @@ def _called(tokens: list[Any]) -> frozenset[str]:
     )
 
 
-def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind, called: frozenset[str]) -> None:
+def check_node(node: exp.Expr, sql: str, kind: ExpressionKind, called: frozenset[str]) -> None:
+    """Refuse a node of a tree that does more than compute on one row.
+
+    :param called: words before a bracket, from `parse_single`.
+    """
     from sqlglot import exp
 
     name = type(node).__name__
     if isinstance(node, exp.Column):
         if node.table:
-            raise _refused(
-                sql, kind, node.sql("duckdb"), "a name with a table; columns stand alone"
-            )
+            raise refused(sql, kind, node.sql("duckdb"), "a name with a table; columns stand alone")
         return
     if isinstance(node, exp.DataType):
         if node.this.value not in _TYPES:
-            raise _refused(sql, kind, node.sql("duckdb"), f"a cast to {node.sql('duckdb')}")
+            raise refused(sql, kind, node.sql("duckdb"), f"a cast to {node.sql('duckdb')}")
         return
     if isinstance(node, exp.AggFunc):
-        raise _refused(sql, kind, _word(node), "an aggregate; it sees more than one row")
+        raise refused(sql, kind, _word(node), "an aggregate; it sees more than one row")
     if isinstance(node, exp.Anonymous):
         if str(node.this).lower() not in FUNCTIONS:
-            raise _refused(sql, kind, str(node.this), _unknown_function(str(node.this)))
+            raise refused(sql, kind, str(node.this), _unknown_function(str(node.this)))
         return
     if name in _REASONS:
-        raise _refused(sql, kind, _word(node), _REASONS[name])
+        raise refused(sql, kind, _word(node), _REASONS[name])
     if isinstance(node, _allowed_nodes()):
         return
     if isinstance(node, exp.Func):
@@ -233,8 +254,8 @@ def _check_node(node: exp.Expr, sql: str, kind: ExpressionKind, called: frozense
         bracketed = name not in _without_brackets() and called <= FUNCTIONS | _WORDS
         if words & FUNCTIONS or bracketed:
             return
-        raise _refused(sql, kind, _word(node), _unknown_function(_word(node).lower()))
-    raise _refused(sql, kind, _word(node), f"{name}, which is no part of an expression here")
+        raise refused(sql, kind, _word(node), _unknown_function(_word(node).lower()))
+    raise refused(sql, kind, _word(node), f"{name}, which is no part of an expression here")
 
 
 @lru_cache(maxsize=1)
@@ -286,8 +307,11 @@ def _unknown_function(name: str) -> str:
     return f"the function {name}, which is not among the allowed ones{hint}"
 
 
-def _refused(sql: str, kind: str, excerpt: str, reason: str) -> SpecificationError:
-    place = sql.lower().find(excerpt.lower().split("(")[0].strip() or excerpt.lower())
+def refused(sql: str, kind: str, excerpt: str, reason: str) -> SpecificationError:
+    """Give the error that says where `excerpt` stands and why it is refused."""
+    word = excerpt.lower().split("(")[0].strip() or excerpt.lower()
+    whole = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sql.lower())
+    place = whole.start() if whole else sql.lower().find(word)
     return SpecificationError(f"The {kind} {_at(sql, place)}holds {reason}. Written: {_short(sql)}")
 
 
@@ -309,7 +333,8 @@ def _parse_problem(sql: str, kind: str, error: Exception) -> str:
         # The parser speaks of its own classes there.
         near = str(first.get("highlight") or "").strip()
         what = f"something is missing or wrong at {near!r}" if near else "something is missing"
-    return f"The {kind} {place}is no SQL expression: {what.rstrip('.')}. Written: {_short(sql)}"
+    form = "query" if kind == "select" else "expression"
+    return f"The {kind} {place}is no SQL {form}: {what.rstrip('.')}. Written: {_short(sql)}"
 
 
 def _short(sql: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from airflow_etl_provider.contracts.inputs import INPUT_NAME, MAX_INPUTS
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.pipeline import Pipeline
 from airflow_etl_provider.contracts.source_spec import DELIMITED_ONLY
@@ -26,23 +27,36 @@ def pipeline_schema() -> Schema:
     """Describe a pipeline file."""
     schema = _schema(Pipeline, title="A pipeline")
     parts = schema["$defs"]
-    parts["SourceSpec"]["properties"]["format"] = _with_tsv(
-        parts["SourceSpec"]["properties"]["format"]
-    )
-    parts["SourceSpec"]["required"] = ["location"]
-    parts["SourceSpec"]["allOf"] = [
-        _if_then({"format": {"enum": ["jsonl", "parquet"]}}, _absent(*DELIMITED_ONLY)),
-        _if_then({"format": {"const": "parquet"}}, _absent("encoding")),
+    for source in (parts["SourceSpec"], parts["InputSpec"]):
+        source["properties"]["format"] = _with_tsv(source["properties"]["format"])
+        source["required"] = ["location"]
+        source["allOf"] = [
+            _if_then({"format": {"enum": ["jsonl", "parquet"]}}, _absent(*DELIMITED_ONLY)),
+            _if_then({"format": {"const": "parquet"}}, _absent("encoding")),
+        ]
+    schema["oneOf"] = [
+        {"allOf": [_given("source"), _absent("inputs", "select")]},
+        {"allOf": [_given("inputs", "select"), _absent("source")]},
     ]
+    schema["properties"]["inputs"] |= {
+        "minProperties": 1,
+        "maxProperties": MAX_INPUTS,
+        "propertyNames": {"pattern": INPUT_NAME},
+    }
     parts["Incremental"]["required"] = ["by", "column"]
     parts["TargetSpec"]["allOf"] = [
         {"anyOf": [_given("location"), _given("connection", "table")]},
         _if_then({"mode": {"const": "merge"}}, _given("key")),
         _if_then({"latest_by": _GIVEN}, _given("mode", mode={"const": "merge"})),
+        _if_then({"deletes": _GIVEN}, _given("mode", mode={"const": "merge"})),
         _if_then(
             {"on_reload": {"const": "replace_load"}},
             _given("load_columns", load_columns={"const": True}),
         ),
+    ]
+    parts["DeleteSpec"]["allOf"] = [
+        _if_then({"how": {"const": "soft"}}, _given("column")),
+        _if_then({"column": _GIVEN}, _given("how", how={"const": "soft"})),
     ]
     _describe_rule(parts["Rule"])
     rules = schema["properties"]["rules"]

@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_etl_provider.contracts.deletes import DeleteSpec
+from airflow_etl_provider.contracts.inputs import Inputs, InputSpec
 from airflow_etl_provider.contracts.mapping import MappingContract
 from airflow_etl_provider.contracts.problem import NotYetError, did_you_mean, found
 from airflow_etl_provider.contracts.rules import Rule
@@ -25,6 +27,7 @@ from airflow_etl_provider.contracts.spec import (
     Faults,
     Flag,
     Names,
+    Seconds,
     Share,
     Spec,
     Text,
@@ -34,11 +37,14 @@ from airflow_etl_provider.contracts.spec import (
 
 __all__ = [
     "Budget",
+    "DeleteSpec",
     "Dialect",
     "Incremental",
+    "InputSpec",
     "Mode",
     "Name",
     "Pipeline",
+    "QuarantineSpec",
     "RejectBudget",
     "Rules",
     "SourceSpec",
@@ -56,7 +62,10 @@ class TargetSpec(Spec):
     ] = None
     location: Annotated[
         Text | None,
-        Field(description="A file (orders.parquet, orders.csv) or a database's URL, with `table`."),
+        Field(
+            description="A file (orders.parquet, orders.csv), a folder of Parquet files "
+            "(orders/), or a database's URL, with `table`."
+        ),
     ] = None
     table: Annotated[
         Text | None, Field(description="table or schema.table; made when it is not there.")
@@ -81,17 +90,42 @@ class TargetSpec(Spec):
         Text | None,
         Field(description="Merge: of two rows with one key the one with the larger value stays."),
     ] = None
+    deletes: Annotated[
+        DeleteSpec | None, Field(description="Merge: which records delete the row of their key.")
+    ] = None
     on_reload: Annotated[
         Literal["stop", "replace_load"],
         Words(("stop", "replace_load")),
         Field(
             description="Append, when the same window comes with other input or contract: stop, or "
-            "remove the earlier load first (needs load_columns)."
+            "remove the earlier load first (needs load_columns, but for a folder)."
         ),
     ] = "stop"
     load_columns: Annotated[
         Flag, Field(description="Add _etl_load_id and _etl_loaded_at to every row.")
     ] = False
+    lock_timeout: Annotated[
+        Seconds | None,
+        Field(
+            description="Databases: how long to wait for what others hold: 30 seconds, 10 minutes, "
+            "or a number of seconds."
+        ),
+    ] = None
+    statement_timeout: Annotated[
+        Seconds | None,
+        Field(
+            description="PostgreSQL: how long one statement may take, the sending of the rows "
+            "included."
+        ),
+    ] = None
+
+    keep_versions: Annotated[
+        Annotated[int, Field(strict=True, ge=0)],
+        Field(
+            description="Folder of Parquet files: for so many more versions the files of replaced "
+            "rows stay, for readers that go by the manifest; 0 removes them at once."
+        ),
+    ] = 0
 
     @model_validator(mode="after")
     def _fits(self) -> TargetSpec:
@@ -111,10 +145,54 @@ class TargetSpec(Spec):
             )
         if self.latest_by is not None and self.mode != "merge":
             faults.add(("latest_by",), f"goes with `mode: merge`, and mode is {self.mode}")
-        if self.on_reload == "replace_load" and not self.load_columns:
+        if self.deletes is not None and self.mode != "merge":
+            faults.add(("deletes",), f"goes with `mode: merge`, and mode is {self.mode}")
+        is_folder = self.location is not None and self.location.endswith("/")
+        if self.keep_versions and not is_folder:
+            faults.add(
+                ("keep_versions",), "goes with a folder of Parquet files: a location ending in /"
+            )
+        if self.on_reload == "replace_load" and not self.load_columns and not is_folder:
             faults.add(("on_reload",), "replace_load needs `load_columns: true`")
         faults.report()
         return self
+
+
+class QuarantineSpec(Spec):
+    """Where rejected rows go. A location alone may be written as a text."""
+
+    location: Annotated[Text, Field(description="A folder, or s3://bucket/folder/.")]
+    connection: Annotated[
+        Text | None,
+        Field(
+            description="An Airflow connection of type aws, for s3://; absent: the target's or the "
+            "source's, if it is one, else what the environment gives."
+        ),
+    ] = None
+
+
+def _read_quarantine(value: object) -> object:
+    return {"location": value} if isinstance(value, str) else value
+
+
+_QUARANTINE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "location": {"type": "string", "description": "A folder, or s3://bucket/folder/."},
+                "connection": {
+                    "type": ["string", "null"],
+                    "description": "An Airflow connection of type aws, for s3://.",
+                },
+            },
+            "required": ["location"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ]
+}
 
 
 class RejectBudget(Spec):
@@ -242,8 +320,12 @@ _MappingName = Annotated[
 ]
 
 
+NO_SOURCE = SourceSpec.model_construct()
+"""The source of a pipeline that has `inputs` and a `select` instead: it names nothing."""
+
+
 class Pipeline(Spec):
-    """One way of data from a source to a target.
+    """One way of data to a target, from a source or by a `select` over named `inputs`.
 
     `mapping` is a contract, a file name, or by_name.
     """
@@ -252,7 +334,19 @@ class Pipeline(Spec):
         Name,
         Field(description="Its name: part of the identity of every load."),
     ]
-    source: Annotated[SourceSpec, Field(description="Where the data comes from.")]
+    source: Annotated[
+        SourceSpec, Field(description="Where the data comes from; or `inputs` and a `select`.")
+    ] = NO_SOURCE
+    inputs: Annotated[
+        Inputs, Field(description="Sources by the names that the `select` calls them by.")
+    ] = {}  # noqa: RUF012 - pydantic copies it
+    select: Annotated[
+        Text | None,
+        Field(
+            description="One SQL query over the inputs (joins, aggregates, windows, unnest); its "
+            "columns are what `mapping` and `filter` see as source fields."
+        ),
+    ] = None
     target: Annotated[TargetSpec, Field(description="Where the data goes, and how.")]
     mapping: Annotated[
         Annotated[MappingContract, Tag("<contract>")] | Annotated[_MappingName, Tag("<name>")],
@@ -283,8 +377,13 @@ class Pipeline(Spec):
         Field(description="review: a source that no longer fits the contract stops the run."),
     ] = "review"
     quarantine: Annotated[
-        Text | None,
-        Field(description="The folder for rejected rows; beside the target when absent."),
+        QuarantineSpec | None,
+        BeforeValidator(_read_quarantine),
+        WithJsonSchema(_QUARANTINE_SCHEMA),
+        Field(
+            description="The folder or s3:// prefix for rejected rows; beside the target when "
+            "absent."
+        ),
     ] = None
     engine: Annotated[
         Literal["auto", "duckdb", "spark"],
@@ -299,6 +398,19 @@ class Pipeline(Spec):
 
     @model_validator(mode="after")
     def _fits(self) -> Pipeline:
+        faults = Faults()
+        if self.source.location is None:
+            if self.select is None and not self.inputs:
+                faults.add(("source",), "is missing (or `inputs` with a `select`)")
+            elif self.select is None:
+                faults.add(("select",), "is missing: the query over the inputs")
+            elif not self.inputs:
+                faults.add(("inputs",), "is missing: the sources that the select reads, by name")
+        else:
+            for key in ("inputs", "select"):
+                if getattr(self, key):
+                    faults.add((key,), "stands in place of `source`; give one of the two")
+        faults.report()
         if isinstance(self.mapping, MappingContract):
             self.check_columns(self.mapping)
         return self
@@ -325,4 +437,11 @@ class Pipeline(Spec):
                     f"found {found(name)}, which no column of contract {contract.contract!r} fills"
                     f"{did_you_mean(name, known)}",
                 )
+        deletes = self.target.deletes
+        if deletes is not None and deletes.column in known:
+            faults.add(
+                ("target", "deletes", "column"),
+                f"found {found(deletes.column)}, which contract {contract.contract!r} fills; it "
+                "must be a column of its own",
+            )
         faults.report()

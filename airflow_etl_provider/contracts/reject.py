@@ -22,6 +22,11 @@ class Reason:
     step: str | None = None
     message: str = ""
 
+    @property
+    def label(self) -> str:
+        """How reports count it: the code, with the column where there is one."""
+        return f"{self.code}:{self.column}" if self.column else self.code
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["InputReport", "RunReport", "Status"]
+__all__ = ["InputReport", "RunReport", "SelectReport", "Status"]
 
 Status = Literal["done", "done_with_rejects", "already_loaded", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class InputReport:
-    """The accounting of one input, in records."""
+    """The accounting of one input, in records.
+
+    `rows_selected` are handed to the select, in whose own rows they end; 0 without one.
+    """
 
     input: str
     rows_read: int
@@ -20,7 +23,17 @@ class InputReport:
     rows_quarantined: int
     rows_filtered: int
     rows_deduplicated: int = 0
+    rows_deleted: int = 0
+    rows_selected: int = 0
     bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SelectReport:
+    """Rows that went into the select, by the name of their input, and rows that came out of it."""
+
+    rows_in: dict[str, int]
+    rows_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,8 @@ class RunReport:
     whenever `status` is not `failed`. `reasons` counts rejected records by `code` or
     `code:column` (a record with two reasons counts under both); `warnings` counts rows by rule of
     severity `warn`. `load_id` and `target` are None when the run failed before they were known.
+    With a select, its rows are one of `inputs`, and `rows_read` counts them and the records of the
+    other inputs that never reached it.
     """
 
     status: Status
@@ -51,6 +66,7 @@ class RunReport:
     warnings: dict[str, int] = field(default_factory=dict)
     quarantine: str | None = None
     inputs: tuple[InputReport, ...] = ()
+    select: SelectReport | None = None
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: dict[str, str] | None = None

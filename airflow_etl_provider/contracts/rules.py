@@ -61,7 +61,14 @@ __all__ = [
 
 Severity = Literal["quarantine", "warn", "fail"]
 
-LOAD_NAMES = ("rows", "rows_read", "rows_quarantined", "rows_filtered", "rows_deduplicated")
+LOAD_NAMES = (
+    "rows",
+    "rows_read",
+    "rows_quarantined",
+    "rows_filtered",
+    "rows_deduplicated",
+    "rows_deleted",
+)
 """What the expression of a load rule may name; `rows` are those about to be loaded."""
 
 

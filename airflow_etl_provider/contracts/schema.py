@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_etl_provider.exceptions import SpecificationError
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.types import LogicalType
 
-__all__ = ["Field", "Schema"]
+__all__ = ["Field", "Limit", "Schema"]
+
+Limit = Literal["text", "jsonb", "date", "timestamp"]
+"""Values of a type that PostgreSQL's column of that name can't hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,16 @@ class Field:
     :param nullable: False only where a declaration says so.
     :param has_default: whoever holds the column fills it where it is left out; NULL is a value,
         and is not replaced.
+    :param nul_free: of a source: its text never holds the character NUL.
+    :param limit: of a target: what it can't hold of the type's values.
     """
 
     name: str
     type: LogicalType
     nullable: bool = True
     has_default: bool = False
+    nul_free: bool = dataclasses.field(default=False, compare=False)
+    limit: Limit | None = dataclasses.field(default=None, compare=False)
 
     @property
     def required(self) -> bool:

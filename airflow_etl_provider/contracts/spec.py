@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -38,6 +39,7 @@ __all__ = [
     "Flag",
     "Names",
     "Scalar",
+    "Seconds",
     "Share",
     "Spec",
     "Text",
@@ -224,5 +226,39 @@ Share = Annotated[
         }
     ),
 ]
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_SPAN = re.compile(rf"\s*([0-9]{{1,7}})\s+({'|'.join(_UNITS)})s?\s*")
+_MOST_SECONDS = 2_000_000
+"""Some 23 days; databases count a time-out in milliseconds of 31 bits."""
+
+
+def _read_seconds(value: object) -> int:
+    seconds: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and (parts := _SPAN.fullmatch(value)):
+        seconds = int(parts[1]) * _UNITS[parts[2]]
+    if seconds is None or not 1 <= seconds <= _MOST_SECONDS:
+        raise ValueError(
+            f"found {found(value)}; expected a span such as 90 seconds, 10 minutes or 2 hours, or "
+            "a number of seconds from 1"
+        )
+    return seconds
+
+
+Seconds = Annotated[
+    int,
+    PlainValidator(_read_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _MOST_SECONDS},
+                {"type": "string", "pattern": f"^{_SPAN.pattern}$"},
+            ]
+        }
+    ),
+]
+"""A span of time in whole seconds, written `10 minutes` or 600."""
 
 Flag = StrictBool

@@ -38,6 +38,9 @@ def describe_progress(progress: Progress) -> str:
 def describe_report(report: RunReport) -> list[str]:
     """A few lines: what happened, where every row went, why some did not, where to look."""
     lines = [_outcome(report), _accounts(report)]
+    if report.select is not None:
+        given = ", ".join(f"{rows:,} of {name}" for name, rows in report.select.rows_in.items())
+        lines.append(f"select: {given} in, {report.select.rows_out:,} out")
     if report.reasons:
         ranked = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
         shown = ", ".join(f"{code} {count:,}" for code, count in ranked[:REASONS_SHOWN])
@@ -102,10 +105,13 @@ def _size(count: int) -> str:
 
 def _outcome(report: RunReport) -> str:
     if report.status == "failed":
-        return f"{report.pipeline}: failed, nothing was published to {report.target}"
+        where = f" to {report.target}" if report.target else ""
+        return f"{report.pipeline}: failed, nothing was published{where}"
     if report.status == "already_loaded":
         return f"{report.pipeline}: already loaded into {report.target}"
-    speed = f" in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s)"
+    speed = f" in {report.seconds:,.1f} s"
+    if report.select is None:
+        speed += f" ({report.rows_per_second:,.0f} rows/s)"
     return f"{report.pipeline}: {report.rows_loaded:,} rows loaded into {report.target}{speed}"
 
 
@@ -119,5 +125,9 @@ def _accounts(report: RunReport) -> str:
     parts += [f"{count:,} {word}" for count, word in optional if count]
     if report.status == "failed":
         return f"{report.rows_read:,} rows read before it stopped"
+    if report.select is not None:
+        before = report.rows_read - report.select.rows_out
+        rejected = f" and {before:,} records that never reached it" if before else ""
+        return f"{report.select.rows_out:,} rows of the select{rejected} = " + " + ".join(parts)
     when = "then: " if report.status == "already_loaded" else ""
     return f"{when}{report.rows_read:,} rows read = " + " + ".join(parts)

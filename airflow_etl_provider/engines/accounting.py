@@ -2,6 +2,9 @@
 
     rows_read == rows_loaded + rows_quarantined + rows_filtered + rows_deduplicated + rows_deleted
 
+Records that a `select` took in end in it, and its rows are an input of their own: they count as
+read, and what the select took in does not.
+
 `rows_read` is the reader's own count, made apart from the engine; `rows_loaded` is what the
 target's driver reports.
 """
@@ -45,19 +48,33 @@ class InputTally:
     quarantined: int = 0
     filtered: int = 0
     deduplicated: int = 0
+    deleted: int = 0
+    """Records that delete, whether or not the target has their key."""
+    selected: int = 0
     bytes_read: int = 0
+    taken: bool = False
+    """Whether it is an input of a select; `selected` are the rows that were handed to it."""
 
     def check(self) -> None:
         """Refuse a lost or doubled record.
 
         :raises AccountingError: the sums differ.
         """
-        accounted = self.good + self.quarantined + self.filtered + self.deduplicated
+        accounted = (
+            self.good
+            + self.quarantined
+            + self.filtered
+            + self.deduplicated
+            + self.deleted
+            + self.selected
+        )
         if self.records != accounted:
             raise AccountingError(
                 f"{self.input} holds {self.records} records, but {accounted} were accounted "
                 f"for ({self.good} to load, {self.quarantined} rejected, {self.filtered} filtered, "
-                f"{self.deduplicated} deduplicated). Nothing was published.",
+                f"{self.deduplicated} deduplicated, {self.deleted} that delete, {self.selected} "
+                "selected). Nothing was "
+                "published.",
                 hint="This is a fault of the reader, not of the data: please report it with the "
                 "file's dialect. A dialect given in the pipeline may help meanwhile.",
             )
@@ -70,6 +87,8 @@ class InputTally:
             rows_quarantined=self.quarantined,
             rows_filtered=self.filtered,
             rows_deduplicated=self.deduplicated,
+            rows_deleted=self.deleted,
+            rows_selected=self.selected,
             bytes_read=self.bytes_read,
         )
 
@@ -85,9 +104,11 @@ class Tally:
     failing: Counter[str] = field(default_factory=Counter)
     """Rows that break a rule of severity `fail`, by its words."""
     notes: tuple[str, ...] = ()
+    rows_in: Counter[str] = field(default_factory=Counter)
+    """Rows that a select took in, by the name of its input; empty without one."""
 
-    def begin(self, name: str) -> InputTally:
-        self.inputs.append(InputTally(name))
+    def begin(self, name: str, *, taken: bool = False) -> InputTally:
+        self.inputs.append(InputTally(name, taken=taken))
         return self.inputs[-1]
 
     def _sum(self, what: str) -> int:
@@ -95,7 +116,19 @@ class Tally:
 
     @property
     def records(self) -> int:
-        return self._sum("records")
+        """Records that had to go somewhere: what a select took in went into its own rows."""
+        return self._sum("records") - self._sum("selected")
+
+    @property
+    def parts(self) -> tuple[tuple[int, int], ...]:
+        """Rejected and read, apart for the inputs of a select and for what it gave."""
+        return tuple(
+            (sum(tally.quarantined for tally in part), sum(tally.records for tally in part))
+            for part in (
+                [tally for tally in self.inputs if tally.taken],
+                [tally for tally in self.inputs if not tally.taken],
+            )
+        )
 
     @property
     def good(self) -> int:
@@ -114,17 +147,33 @@ class Tally:
         return self._sum("deduplicated")
 
     @property
+    def deleted(self) -> int:
+        return self._sum("deleted")
+
+    @property
     def bytes_read(self) -> int:
         return self._sum("bytes_read")
 
     @property
     def judged(self) -> int:
         """Rows that went through the engine so far, finished inputs and the present one."""
-        return self.good + self.quarantined + self.filtered + self.deduplicated
+        return self.good + self.quarantined + self.filtered + self.deduplicated + self.deleted
+
+    @property
+    def seen(self) -> int:
+        """Rows that were read so far, for whatever purpose."""
+        return self.judged + self._sum("selected")
 
     def load_figures(self) -> Mapping[str, int]:
         """The counts under the names that a rule on the load may use."""
-        figures = (self.good, self.records, self.quarantined, self.filtered, self.deduplicated)
+        figures = (
+            self.good,
+            self.records,
+            self.quarantined,
+            self.filtered,
+            self.deduplicated,
+            self.deleted,
+        )
         return dict(zip(LOAD_NAMES, figures, strict=True))
 
     def check_written(self, taken: int) -> None:
@@ -132,8 +181,9 @@ class Tally:
 
         :raises AccountingError: they differ.
         """
-        if taken != self.good:
+        given = self.good + self.deleted
+        if taken != given:
             raise AccountingError(
-                f"The target's driver took {taken} rows of {self.good}. Nothing was published.",
+                f"The target's driver took {taken} rows of {given}. Nothing was published.",
                 hint="Run it again; if it happens again, please report it.",
             )

@@ -15,7 +15,7 @@ from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.backends.base import Backend, FailedRow, Verdicts
     from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
+    from airflow_etl_provider.engines.relational.staging import TakenInput
     from airflow_etl_provider.engines.sources.base import Scan, Source
     from airflow_etl_provider.engines.targets.base import Lookups
 
@@ -37,6 +38,7 @@ class Attempt:
     :param careful: inputs that the reader's own splitter must read; all of them when None.
     :param beat: called for every batch, with the present input's name.
     :param cancelled: asked for every batch.
+    :param taken: of a select, its inputs, which are read as this is iterated over.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Attempt:
         scratch: Path | None,
         beat: Callable[[Tally, str], None],
         cancelled: Callable[[], bool],
+        taken: Iterator[TakenInput] | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
@@ -61,6 +64,7 @@ class Attempt:
         self.scratch = scratch
         self.beat = beat
         self.cancelled = cancelled
+        self.taken = taken
         self.tally = Tally()
         self.checks: tuple[RowCheck | None, ...] = (*plan.row_checks, *plan.key_checks)
         self.failure: BaseException | None = None
@@ -71,6 +75,8 @@ class Attempt:
         Drivers that pull batches turn exceptions into their own; `failure` keeps the real one.
         """
         try:
+            for taken in self.taken or ():
+                self._take(taken)
             if self.plan.key_checks:
                 self._find_duplicates()
             for number, input in enumerate(self.source.inputs):
@@ -119,6 +125,19 @@ class Attempt:
             for scan in scans:
                 scan.close()
 
+    def _take(self, taken: TakenInput) -> None:
+        """Keep the books of an input whose rows a select has now."""
+        if self.cancelled():
+            raise CancelledError("The run was told to stop. Nothing was published.")
+        tally = self.tally.begin(taken.input, taken=True)
+        tally.selected, tally.bytes_read = taken.selected, taken.bytes_read
+        self.tally.rows_in[taken.name] += taken.selected
+        self.tally.notes += taken.notes
+        self.quarantine.add(self._counted(tally, taken.rejects))
+        tally.records = taken.records
+        tally.check()
+        self.beat(self.tally, taken.input)
+
     def _input(
         self, number: int, input: InputIdentity, schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
@@ -144,7 +163,14 @@ class Attempt:
             scan.close()
 
     def _count(self, tally: InputTally, verdict: Verdicts) -> None:
-        tally.good += verdict.good.num_rows
+        import pyarrow.compute as pc
+
+        rows = verdict.good
+        if self.plan.deletes is not None:
+            live = rows.filter(pc.invert(rows.column(rows.num_columns - 1)))
+            tally.deleted += rows.num_rows - live.num_rows
+            rows = live
+        tally.good += rows.num_rows
         tally.filtered += verdict.filtered
         tally.deduplicated += verdict.deduplicated
         tally.quarantined += len(verdict.failed)
@@ -154,7 +180,7 @@ class Attempt:
             if isinstance(load_check.check, NullShare):
                 column = load_check.check.column
                 at = self.plan.target.names.index(column)
-                self.tally.nulls[column] += verdict.good.column(at).null_count
+                self.tally.nulls[column] += rows.column(at).null_count
 
     def _settle(self, tally: InputTally, scan: Scan, spool: FailedRowSpool, seen: int) -> None:
         """Balance one input that was read to its end, and quarantine its rejects in file order."""
@@ -183,10 +209,13 @@ class Attempt:
                 )
 
     def _reader_rejects(self, tally: InputTally, scan: Scan) -> Iterator[Reject]:
-        for reject in scan.rejects():
+        yield from self._counted(tally, scan.rejects())
+
+    def _counted(self, tally: InputTally, rejects: Iterable[Reject]) -> Iterator[Reject]:
+        for reject in rejects:
             tally.quarantined += 1
-            for code in {reason.code for reason in reject.reasons}:
-                self.tally.reasons[code] += 1
+            for label in {reason.label for reason in reject.reasons}:
+                self.tally.reasons[label] += 1
             yield reject
 
     def _reasons(self, row: FailedRow) -> tuple[Reason, ...]:

@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
+    CancelledError,
     EtlError,
     FencedError,
     LoadConflictError,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.attempt import Attempt
     from airflow_etl_provider.engines.backends.base import Backend
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.engines.preparation import Prepared
     from airflow_etl_provider.engines.quarantine import Manifest, QuarantineWriter
     from airflow_etl_provider.engines.quarantine.manifest import Status
@@ -61,6 +65,12 @@ REFUSALS = (
     TargetSchemaError,
 )
 """Answers of a target that is there: it has published nothing, for certain."""
+
+_NOTHING_LOADED = {
+    "replace": "No row was loaded, and the target was replaced by that: it is empty now.",
+    "replace_partition": "No row was loaded, so no partition was replaced: all rows stay.",
+}
+"""What people are told of a load without rows, by mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ def run_pipeline(
     clock: Callable[[], datetime],
     progress: Callable[[Progress], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    planned: Callable[[Flow], None] | None = None,
 ) -> RunReport:
     """Load what the source holds into the target, whole or not at all.
 
@@ -119,11 +130,12 @@ def run_pipeline(
     :param progress: called at most about once a second, and at the end of each stage.
     :param cancel: asked between batches, and by another thread while queries run; True stops the
         run, which then publishes nothing.
+    :param planned: told what the run reads and writes, once before the first row.
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
     from airflow_etl_provider.engines.accounting import UnbalancedError
-    from airflow_etl_provider.engines.preparation import prepare
+    from airflow_etl_provider.engines.preparation import flow_of, prepare
 
     options = options or EngineOptions()
     started, started_at = time.monotonic(), clock()
@@ -137,6 +149,8 @@ def run_pipeline(
             run_id=run_id,
             stack=stack,
         )
+        if planned is not None and prepared.select is None:
+            planned(flow_of(prepared, connections=connections, base=base))
         beats = _Beats(
             prepared, progress=progress, started=started, started_at=started_at.isoformat()
         )
@@ -176,7 +190,7 @@ class _Beats:
         self.progress(
             Progress(
                 stage=stage,
-                rows_read=tally.judged,
+                rows_read=tally.seen,
                 rows_rejected=tally.quarantined,
                 bytes_read=tally.bytes_read,
                 bytes_total=sum(i.size or 0 for i in self.prepared.source.inputs),
@@ -206,7 +220,7 @@ class _Run:
     def load(self) -> RunReport:
         from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
         from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-        from airflow_etl_provider.engines.targets.base import WriteSpec
+        from airflow_etl_provider.engines.targets.base import Deletes, WriteSpec
 
         prepared, options = self.prepared, self.options
         target = prepared.pipeline.target
@@ -215,7 +229,7 @@ class _Run:
                 memory_limit=options.memory_limit,
                 threads=options.threads,
                 scratch=options.scratch,
-                columns=prepared.plan.width,
+                columns=prepared.width,
             ) as compute,
             # The plan is bound before the target hears of the load.
             closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
@@ -229,15 +243,16 @@ class _Run:
                     load_columns=target.load_columns,
                     partition_by=target.partition_by,
                     absent=prepared.plan.absent_keys,
+                    deletes=Deletes(target.deletes.column) if target.deletes else None,
                 ),
             ) as session,
         ):
             if (entry := session.already_loaded) is not None:
                 self._sweep(epoch=entry.epoch, location=entry.quarantine)
                 return self._already_loaded(entry)
-            return self._write(session, backend)
+            return self._write(session, backend, compute)
 
-    def _write(self, session: LoadSession, backend: Backend) -> RunReport:
+    def _write(self, session: LoadSession, backend: Backend, compute: ComputeSession) -> RunReport:
         from airflow_etl_provider.engines.attempt import Attempt
         from airflow_etl_provider.engines.quarantine import Owner, QuarantineWriter
         from airflow_etl_provider.engines.targets.base import LookingSession
@@ -252,6 +267,7 @@ class _Run:
             load_id=prepared.load.load_id,
             run_id=prepared.load.run_id,
             owner=Owner(prepared.target.name, session.epoch),
+            connection=prepared.quarantine_connection,
         )
         attempt = Attempt(
             plan=prepared.plan,
@@ -263,6 +279,7 @@ class _Run:
             scratch=self.options.scratch,
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),
             cancelled=self.cancel,
+            taken=prepared.taken(compute.connection, cancelled=self.cancel),
         )
         try:
             taken = self._send(session, attempt)
@@ -285,12 +302,14 @@ class _Run:
         batches = attempt.batches(schema)
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         try:
-            with interrupted_by(self.cancel, attempt.backend.interrupt):
+            with interrupted_by(self.cancel, partial(_interrupt, session, attempt.backend)):
                 return session.write(reader)
-        except BaseException:
+        except BaseException as error:
             # The driver saw only that its input broke off; why is ours to say.
             if attempt.failure is not None:
                 raise attempt.failure from None
+            if isinstance(error, EtlError) and self.cancel():
+                raise _stopped() from None
             raise
         finally:
             # A driver that failed leaves the reading half-way, with a thread that uses the backend.
@@ -305,10 +324,11 @@ class _Run:
         for words in warning:
             tally.warnings[words] += 1
         error: EtlError | None = None
-        if not budget.allows(rejected=tally.quarantined, read=tally.records):
+        if not all(budget.allows(rejected=n, read=records) for n, records in tally.parts):
+            read = sum(records for _, records in tally.parts)
             reasons = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common(5))
             error = BudgetExceededError(
-                f"{tally.quarantined} of {tally.records} records rejected ({reasons}), more "
+                f"{tally.quarantined} of {read} records rejected ({reasons}), more "
                 "than max_rejected allows. Nothing was published.",
                 hint=f"Look at them with `airflow-etl quarantine show {manifest.location}`, then "
                 "mend the contract or raise max_rejected."
@@ -335,24 +355,26 @@ class _Run:
         from airflow_etl_provider.engines.targets.base import Publication
 
         tally = attempt.tally
+        publication = Publication(
+            rows_read=tally.records,
+            rows_quarantined=tally.quarantined,
+            rows_filtered=tally.filtered,
+            rows_deduplicated=tally.deduplicated,
+            quarantine=manifest.location if manifest else None,
+            quarantine_checksum=manifest.checksum if manifest else None,
+            positions={
+                "inputs": [
+                    {"name": i.name, "size": i.size, "version": i.version}
+                    for i in self.prepared.load.inputs
+                ]
+            },
+        )
         try:
-            published = session.publish(
-                Publication(
-                    rows_read=tally.records,
-                    rows_quarantined=tally.quarantined,
-                    rows_filtered=tally.filtered,
-                    rows_deduplicated=tally.deduplicated,
-                    quarantine=manifest.location if manifest else None,
-                    quarantine_checksum=manifest.checksum if manifest else None,
-                    positions={
-                        "inputs": [
-                            {"name": i.name, "size": i.size, "version": i.version}
-                            for i in self.prepared.load.inputs
-                        ]
-                    },
-                )
-            )
-        except FencedError as error:
+            if self.cancel():
+                raise _stopped()
+            with interrupted_by(self.cancel, partial(_interrupt, session, attempt.backend)):
+                published = session.publish(publication)
+        except (CancelledError, FencedError) as error:
             quarantine.discard()
             self._explain(error, attempt)
             raise
@@ -378,6 +400,7 @@ class _Run:
             load_id=prepared.load.load_id,
             published_by=Owner(prepared.target.name, epoch),
             location=location,
+            connection=prepared.quarantine_connection,
         )
         if removed:
             log.info("Swept the rejects of %d other attempts at this load.", len(removed))
@@ -406,6 +429,7 @@ class _Run:
             reasons=dict(tally.reasons.most_common()),
             warnings=dict(tally.warnings.most_common()),
             inputs=tuple(i.report() for i in tally.inputs),
+            select=prepared.select_report(tally),
             unmapped=prepared.unmapped,
             notes=tally.notes,
         )
@@ -426,8 +450,8 @@ class _Run:
         self, attempt: Attempt, manifest: Manifest | None, published: Published
     ) -> RunReport:
         report = self._base_report(attempt)
-        if self.prepared.pipeline.target.mode == "replace" and not published.rows_loaded:
-            nothing = "No row was loaded, and the target was replaced by that: it is empty now."
+        nothing = _NOTHING_LOADED.get(self.prepared.pipeline.target.mode)
+        if nothing is not None and not published.rows_loaded:
             report = replace(report, notes=(*report.notes, nothing))
         self.beats.tell(attempt.tally, "done", force=True)
         return replace(
@@ -461,6 +485,18 @@ class _Run:
                 f"Run {entry.run_id} published this load at {entry.published_at}; nothing to do.",
             ),
         )
+
+
+def _interrupt(session: LoadSession, backend: Backend) -> None:
+    from airflow_etl_provider.engines.targets.base import Interruptible
+
+    backend.interrupt()
+    if isinstance(session, Interruptible):
+        session.interrupt()
+
+
+def _stopped() -> CancelledError:
+    return CancelledError("The run was told to stop. Nothing was published.")
 
 
 def _label(quarantine: QuarantineWriter, status: Status) -> None:

@@ -11,6 +11,7 @@ from airflow_etl_provider.contracts.expressions import parse_expression
 from airflow_etl_provider.contracts.files import resolve_mapping
 from airflow_etl_provider.contracts.rules import LoadExpression, RowExpression
 from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.contracts.select import parse_select
 from airflow_etl_provider.engines.batch import EngineOptions
 from airflow_etl_provider.engines.planner import build_plan
 
@@ -61,6 +62,8 @@ def check_pipeline(
 
     :raises EtlError: the pipeline can't work, or (with `rows`) its source or target can't be read.
     """
+    if pipeline.select is not None:
+        parse_select(pipeline.select, inputs=pipeline.inputs)
     without_interval = pipeline.model_copy(
         update={"source": pipeline.source.model_copy(update={"incremental": None})}
     )
@@ -117,7 +120,7 @@ def _check_on_records(
     from airflow_etl_provider.engines.preparation import prepare
 
     reasons: Counter[str] = Counter()
-    seen = good = rejected = filtered = 0
+    seen = good = rejected = filtered = unread = 0
     with ExitStack() as stack:
         prepared = prepare(
             pipeline,
@@ -133,10 +136,15 @@ def _check_on_records(
                 memory_limit=options.memory_limit,
                 threads=options.threads,
                 scratch=options.scratch,
-                columns=prepared.plan.width,
+                columns=prepared.width,
             )
         )
         backend = DuckDbBackend(prepared.plan, session=compute)
+        # A select of samples would say nothing: its inputs are read whole, and nothing is kept.
+        for taken in prepared.taken(compute.connection, cancelled=lambda: False) or ():
+            for reject in taken.rejects:
+                unread += 1
+                reasons.update({reason.label for reason in reject.reasons})
         for number, input in enumerate(prepared.source.inputs):
             scan = prepared.source.scan(input)
             stack.callback(scan.close)
@@ -149,7 +157,14 @@ def _check_on_records(
                     reasons.update({prepared.plan.row_checks[c].label for c in row.checks})
             if seen >= rows:
                 break
-    return CheckReport(warnings, seen, good, rejected, filtered, dict(reasons.most_common()))
+    return CheckReport(
+        warnings,
+        seen + unread,
+        good,
+        rejected + unread,
+        filtered,
+        dict(reasons.most_common()),
+    )
 
 
 class _Head:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
         RowExpression,
         Severity,
     )
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = [
+    "DeleteNotComputed",
+    "Deletes",
     "DoesNotFit",
     "Duplicate",
     "Interval",
@@ -46,6 +48,7 @@ __all__ = [
     "Step",
     "Test",
     "UniqueKey",
+    "Unstorable",
     "WrongKey",
 ]
 
@@ -95,6 +98,14 @@ class DoesNotFit:
 
 
 @dataclass(frozen=True, slots=True)
+class Unstorable:
+    """Column `column` holds a value that the target can't, though its type has it."""
+
+    column: int
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
 class IsNull:
     """Column `column` is NULL where the target or the key allows none."""
 
@@ -138,12 +149,19 @@ class NotComputed:
     column: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteNotComputed:
+    """The condition that says whether the record deletes raises on it."""
+
+
 Test = (
     NotConverted
     | DoesNotFit
+    | Unstorable
     | IsNull
     | OutsideInterval
     | NotComputed
+    | DeleteNotComputed
     | RuleBroken
     | Duplicate
     | WrongKey
@@ -178,11 +196,26 @@ class UniqueKey:
 
     :param latest_by: the newest survives and the others count as deduplicated; without it the
         first by position survives and the others are rejected.
+    :param with_deletes: records that delete take part, too.
     """
 
     columns: tuple[str, ...]
     latest_by: str | None
     check: RowCheck | None
+    with_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """Records that delete the row of their key.
+
+    :param when: SQL over source fields.
+    :param needs: positions of the target columns that such a record must have a value for or that
+        say whether it is kept. All others are NULL in it, and no check of theirs is made.
+    """
+
+    when: str
+    needs: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +273,7 @@ class Plan:
     load_checks: tuple[LoadCheck, ...]
     lookups: tuple[KeyLookup, ...] = ()
     judges_all: bool = False
+    deletes: Deletes | None = None
 
     @property
     def key_checks(self) -> tuple[RowCheck | None, ...]:

@@ -9,6 +9,8 @@ from airflow_etl_provider.contracts.conversions import read_conversion
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.plan import (
+    DeleteNotComputed,
+    Deletes,
     DoesNotFit,
     Duplicate,
     Interval,
@@ -21,15 +23,17 @@ from airflow_etl_provider.engines.plan import (
     RowCheck,
     Step,
     UniqueKey,
+    Unstorable,
 )
 from airflow_etl_provider.engines.planned_rules import near, plan_rules
 from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.contracts.schema import Limit
     from airflow_etl_provider.engines.batch import Window
     from airflow_etl_provider.engines.plan import Test
 
@@ -43,18 +47,20 @@ def build_plan(
     source: Schema,
     target: Schema | None,
     window: Window | None,
+    limit_of: Callable[[LogicalType], Limit | None] = lambda _: None,
 ) -> Plan:
     """Settle what happens to every record.
 
     :param source: what the source gives.
     :param target: the table as it is, None when it will be created from the contract.
+    :param limit_of: what a column that is created for a type can't hold.
     :raises SpecificationError: a name, type or rule does not fit, or the window is missing.
     :raises TargetSchemaError: the contract fills a column that the table does not have.
     """
     columns: list[PlannedColumn] = []
     checks: list[RowCheck] = []
     for name, mapping in contract.columns.items():
-        stored = _stored_field(pipeline, contract, name, target)
+        stored = _stored_field(pipeline, contract, name, target, limit_of)
         planner = _ColumnPlanner(source, position=len(columns))
         columns.append(planner.plan(name, mapping, contract.target.fields[name], stored))
         checks += planner.checks
@@ -62,6 +68,11 @@ def build_plan(
         message = "the filter can't be computed"
         checks.append(
             RowCheck("not_computed", None, "filter", message, "quarantine", NotComputed(None))
+        )
+    if pipeline.target.deletes is not None:
+        message = "whether the record deletes can't be computed"
+        checks.append(
+            RowCheck("not_computed", None, "deletes", message, "quarantine", DeleteNotComputed())
         )
     schema = _target_schema(pipeline, columns, target)
     for at, field in enumerate(schema):
@@ -95,7 +106,19 @@ def build_plan(
         unique_keys=(*_merge_key(pipeline), *rules.unique_keys),
         load_checks=rules.load_checks,
         lookups=rules.lookups,
+        deletes=_deletes(pipeline, schema, interval),
     )
+
+
+def _deletes(pipeline: Pipeline, schema: Schema, interval: Interval | None) -> Deletes | None:
+    wanted = pipeline.target
+    if wanted.deletes is None:
+        return None
+    needed = {*wanted.key, wanted.latest_by}
+    if interval is not None and interval.scope == "target":
+        needed.add(interval.column)
+    places = frozenset(at for at, name in enumerate(schema.names) if name in needed)
+    return Deletes(wanted.deletes.when, needs=places)
 
 
 def _null_check(column: str, at: int, reason: str) -> RowCheck:
@@ -103,10 +126,16 @@ def _null_check(column: str, at: int, reason: str) -> RowCheck:
 
 
 def _stored_field(
-    pipeline: Pipeline, contract: MappingContract, name: str, target: Schema | None
+    pipeline: Pipeline,
+    contract: MappingContract,
+    name: str,
+    target: Schema | None,
+    limit_of: Callable[[LogicalType], Limit | None],
 ) -> Field:
     if target is None:
-        return Field(name, contract.target.fields[name], nullable=name not in pipeline.target.key)
+        of = contract.target.fields[name]
+        nullable = name not in pipeline.target.key
+        return Field(name, of, nullable=nullable, limit=limit_of(of))
     if name not in target:
         raise TargetSchemaError(
             f"Contract {contract.contract!r} fills column {name!r}, which the target table "
@@ -138,6 +167,31 @@ def _target_schema(
             for column in columns
         )
     )
+
+
+_UNSTORABLE: dict[Limit, str] = {
+    "text": "text with a NUL character, which the target can't hold",
+    "jsonb": "JSON with \\u0000 in it, or with a number of too many digits for the target",
+    "date": "a date outside of the target's range",
+    "timestamp": "a time outside of the target's range",
+}
+
+_CARRYING = frozenset(
+    {
+        "identity",
+        "cast",
+        "trim",
+        "normalize_space",
+        "upper",
+        "lower",
+        "title",
+        "null_words",
+        "nullif",
+        "substring",
+        "split_part",
+    }
+)
+"""Conversions whose text is made of their input's characters, or names no other."""
 
 
 @dataclass(slots=True)
@@ -179,6 +233,9 @@ class _ColumnPlanner:
                 f"longer than the {stored.type.length} characters that the target holds",
                 DoesNotFit(self.position, stored.type.length),
             )
+        if stored.limit is not None and not self._is_free_of_nul(stored.limit, inputs, steps):
+            words = _UNSTORABLE[stored.limit]
+            self._add("out_of_range", name, None, words, Unstorable(self.position, stored.limit))
         return PlannedColumn(
             name=name,
             type=stored.type,
@@ -187,6 +244,14 @@ class _ColumnPlanner:
             when=mapping.when,
             on_failure=mapping.on_failure,
             default=mapping.default,
+        )
+
+    def _is_free_of_nul(self, limit: Limit, inputs: tuple[int, ...], steps: list[Step]) -> bool:
+        """Whether source and steps make sure that no NUL gets there: a test less for each row."""
+        return (
+            limit == "text"
+            and all(self.source.fields[i].nul_free for i in inputs)
+            and all(step.conversion.name in _CARRYING for step in steps)
         )
 
     def _settle(
@@ -257,7 +322,7 @@ def _merge_key(pipeline: Pipeline) -> Iterator[UniqueKey]:
     if latest_by is None:
         words = f"the key ({', '.join(key)}) occurs earlier in the same load"
         check = RowCheck("duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key))
-    yield UniqueKey(key, latest_by, check)
+    yield UniqueKey(key, latest_by, check, with_deletes=True)
 
 
 def _interval(

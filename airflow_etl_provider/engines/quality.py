@@ -372,9 +372,12 @@ class _Run:
         return results
 
     def _figures(self, inspection: Inspection) -> dict[str, int]:
-        read = inspection.rows + inspection.filtered
-        figures = (inspection.rows, read, inspection.violating, inspection.filtered, 0)
-        return dict(zip(LOAD_NAMES, figures, strict=True))
+        return dict.fromkeys(LOAD_NAMES, 0) | {
+            "rows": inspection.rows,
+            "rows_read": inspection.rows + inspection.filtered,
+            "rows_quarantined": inspection.violating,
+            "rows_filtered": inspection.filtered,
+        }
 
     def _status(self, inspection: Inspection, results: tuple[RuleResult, ...]) -> QualityStatus:
         if any(one.severity == "fail" and not one.holds for one in results):

@@ -33,7 +33,7 @@ class RowGroupWriter:
         self.rows = 0
         self._bytes, self._rows = group_bytes, group_rows
         self._batches: list[pa.RecordBatch] = []
-        self._held_bytes = self._held_rows = 0
+        self.held_bytes = self._held_rows = 0
         self._writer = pq.ParquetWriter(sink, schema, compression="zstd")
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -44,30 +44,36 @@ class RowGroupWriter:
             piece = batch.slice(at, step)
             at += piece.num_rows
             self._batches.append(piece)
-            self._held_bytes += piece.nbytes
+            self.held_bytes += piece.nbytes
             self._held_rows += piece.num_rows
-            if self._held_bytes >= self._bytes or self._held_rows >= self._rows:
-                self._flush()
+            if self.held_bytes >= self._bytes or self._held_rows >= self._rows:
+                self.flush()
 
     def _step(self, batch: pa.RecordBatch) -> int:
         per_row: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
         return max(min(self._bytes // per_row, self._rows), 1)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is held as a row group of its own."""
         import pyarrow as pa
 
         if self._batches:
             table = pa.Table.from_batches(self._batches, schema=self.schema)
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
             self.rows += table.num_rows
-        self._batches, self._held_bytes, self._held_rows = [], 0, 0
+        self._batches, self.held_bytes, self._held_rows = [], 0, 0
 
     def close(self, *, metadata: dict[str, str] | None = None) -> None:
         """Write what is held and the footer, with `metadata` as key-value pairs."""
-        self._flush()
+        self.flush()
         if metadata:
             self._writer.add_key_value_metadata(metadata)
         self._writer.close()
+
+    @property
+    def rows_in_footer(self) -> int:
+        """How many rows the closed file says it holds."""
+        return int(self._writer.writer.metadata.num_rows)
 
     def abandon(self) -> None:
         """Stop without caring for what was written; the file is going to be removed."""

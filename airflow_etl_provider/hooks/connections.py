@@ -123,11 +123,13 @@ def refuse_secret(location: str, *, key: str, owner: str) -> None:
 
 
 def _locations(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    inputs = ((f"inputs.{name}.location", spec.location) for name, spec in pipeline.inputs.items())
     for key, value in (
         ("source.location", pipeline.source.location),
+        *inputs,
         ("target.location", pipeline.target.location),
         ("target.table", pipeline.target.table),
-        ("quarantine", pipeline.quarantine),
+        ("quarantine", pipeline.quarantine and pipeline.quarantine.location),
     ):
         if value:
             yield key, value

@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import Asset, BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.contracts.summary import describe_progress, describe_report
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
@@ -19,21 +21,26 @@ from airflow_etl_provider.exceptions import (
     EtlError,
     LoadConflictError,
     LoadRuleError,
+    SelectError,
     SpecificationError,
     TargetAuthError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
     TargetSchemaError,
+    UndoError,
 )
 from airflow_etl_provider.operators.links import QuarantineLink, quarantine_url
+from airflow_etl_provider.operators.listening import run_listening
+from airflow_etl_provider.operators.run_name import run_id_of
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_etl_provider.contracts.pipeline import Pipeline
-    from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.engines.batch import Progress
+    from airflow_etl_provider.engines.lineage import Flow
 
 __all__ = ["BatchPipelineOperator"]
 
@@ -48,6 +55,8 @@ NEEDS_A_PERSON = (
     LoadRuleError,
     BudgetExceededError,
     DataQualityError,
+    SelectError,
+    UndoError,
 )
 """Errors that the same input meets again: the task fails at once and keeps its retries."""
 
@@ -110,17 +119,20 @@ class BatchPipelineOperator(BaseOperator):
         self._cancelled = False
         self._progress_seconds = 0.0
         self._next_line = 0.0
-        if check:
-            self._read_pipeline()
+        self._name = ""
+        self._flow: Flow | None = None
+        self._report: RunReport | None = None
+        if check and not isinstance(pipeline, XComArg):
+            self._check()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline and return its report."""
         try:
-            report = self._run(context)
+            report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
-            if error.report is not None:
-                self._keep_report(error.report, context)
-                context["ti"].xcom_push("return_value", _for_xcom(error.report))
+            report = error.report or self._report_before_reading(error, context)
+            self._keep_report(report, context)
+            self._push_failure(report, context)
             # What a driver says may quote a row: the cause is named, its text stays out of logs.
             if error.__cause__ is not None:
                 self.log.info("The cause was a %s.", type(error.__cause__).__qualname__)
@@ -136,7 +148,30 @@ class BatchPipelineOperator(BaseOperator):
     def on_kill(self) -> None:
         """Ask the run to stop: it publishes nothing and leaves nothing behind."""
         self.log.warning("Told to stop; nothing will be published.")
+        self._stop()
+
+    def _stop(self) -> None:
         self._cancelled = True
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: object
+    ) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage where each column came from, and how many rows."""
+        from airflow_etl_provider.operators.lineage_facets import lineage_of_success
+
+        if self._flow is None or self._report is None:
+            return None
+        return lineage_of_success(self._flow, self._report)
+
+    def get_openlineage_facets_on_failure(
+        self, task_instance: object
+    ) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage what the run was about, and how far it came."""
+        from airflow_etl_provider.operators.lineage_facets import lineage_of_failure
+
+        if self._report is None:
+            return None
+        return lineage_of_failure(self._flow, self._report)
 
     def _run(self, context: Context) -> RunReport:
         from airflow_etl_provider.engines.batch import run_pipeline
@@ -151,6 +186,7 @@ class BatchPipelineOperator(BaseOperator):
             settings.progress_interval if self.progress_every is None else self.progress_every
         )
         pipeline, base = self._read_pipeline()
+        self._name = pipeline.pipeline
         pipeline = for_this_task(
             pipeline,
             # A dict was rendered with the other fields, and nothing is rendered twice.
@@ -162,15 +198,27 @@ class BatchPipelineOperator(BaseOperator):
         refuse_secrets(pipeline)
         return run_pipeline(
             pipeline,
-            connections=find_airflow_connection,
-            run_id=str(context["ti"].id),
+            # Looking one up may log in elsewhere; once per run is enough.
+            connections=cache(find_airflow_connection),
+            run_id=self._run_id(context),
             window=window_of(pipeline, context, start=self.window_start, end=self.window_end),
             base=base,
             options=engine_options(settings),
             clock=lambda: datetime.now(timezone.utc),
             progress=self._log_progress,
             cancel=lambda: self._cancelled,
+            planned=self._keep_flow,
         )
+
+    def _run_id(self, context: Context) -> str:
+        return run_id_of(context["ti"], retries=self.retries or 0)
+
+    def _check(self) -> None:
+        from airflow_etl_provider.hooks.connections import refuse_secrets
+
+        # A template names a file only when the task runs.
+        if not (isinstance(self.pipeline, str) and "{" in self.pipeline):
+            refuse_secrets(self._read_pipeline()[0])
 
     def _read_pipeline(self) -> tuple[Pipeline, Path]:
         from airflow_etl_provider.operators.specification import read_specification
@@ -189,11 +237,39 @@ class BatchPipelineOperator(BaseOperator):
             self._next_line = now + self._progress_seconds
             self.log.info(describe_progress(progress))
 
+    def _keep_flow(self, flow: Flow) -> None:
+        self._flow = flow
+
     def _keep_report(self, report: RunReport, context: Context) -> None:
+        self._report = report
         for line in describe_report(report):
             self.log.info(line)
         if report.quarantine and report.rows_quarantined:
             self.quarantine_url = quarantine_url(report.quarantine, task_url=context["ti"].log_url)
+
+    def _report_before_reading(self, error: EtlError, context: Context) -> RunReport:
+        """The report of a run that ended before there was anything to count."""
+        return RunReport(
+            status="failed",
+            run_id=self._run_id(context),
+            pipeline=self._name or self.task_id,
+            load_id=None,
+            target=None,
+            error={"code": error.code, "message": str(error)},
+        )
+
+    def _push_failure(self, report: RunReport, context: Context) -> None:
+        """Leave the report where a successful run's would be, for those who look why it failed."""
+        task_instance = context["ti"]
+        if not self.do_xcom_push:
+            return
+        # Airflow empties the XCom before each try. What is there is by a newer one: Airflow took
+        # this process for dead, and it woke up.
+        reported = task_instance.xcom_pull(
+            task_ids=self.task_id, map_indexes=task_instance.map_index
+        )
+        if reported is None:
+            task_instance.xcom_push("return_value", _for_xcom(report))
 
 
 def _for_xcom(report: RunReport) -> dict[str, Any]:

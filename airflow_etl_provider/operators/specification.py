@@ -58,7 +58,8 @@ def for_this_task(
     if source_location and source.location is None:
         raise SpecificationError(
             f"`source_location` is given, but pipeline {pipeline.pipeline!r} reads no files.",
-            hint="Leave it away, or write `source.location` in the pipeline.",
+            hint="Leave it away, or write `source.location` in the pipeline; the inputs of a "
+            "`select` are named there alone.",
         )
     if target_table and target.table is None:
         raise SpecificationError(
@@ -68,24 +69,34 @@ def for_this_task(
     if mapped and source_location and not target_table:
         _refuse_collisions(pipeline)
 
+    quarantine = pipeline.quarantine
+
     def rendered(text: str | None) -> str | None:
         return render(text) if render and text and "{" in text else text
 
     return pipeline.model_copy(
         update={
-            "source": source.model_copy(
+            # The source of a select names nothing, and stays the very default that it is.
+            "source": source
+            if pipeline.select
+            else source.model_copy(
                 update={
                     "location": source_location or rendered(source.location),
                     "table": rendered(source.table),
                 }
             ),
+            "inputs": {
+                name: spec.model_copy(update={"location": rendered(spec.location)})
+                for name, spec in pipeline.inputs.items()
+            },
             "target": target.model_copy(
                 update={
                     "location": rendered(target.location),
                     "table": target_table or rendered(target.table),
                 }
             ),
-            "quarantine": rendered(pipeline.quarantine),
+            "quarantine": quarantine
+            and quarantine.model_copy(update={"location": rendered(quarantine.location)}),
         }
     )
 

@@ -359,6 +359,37 @@ def test_the_schema_is_json(shell, kind):
     assert "properties" in json.loads(done.stdout)
 
 
+# folders
+
+
+def test_a_folder_of_parquet_files_is_loaded_and_its_files_are_named(shell):
+    shell.write("people.csv", CLEAN)
+    shell.write("more.csv", "id,name,amount\n3,Edsger,3.75\n")
+
+    assert shell("load", "people.csv", "people/", "--partition-by", "name").returncode == 0
+    assert shell("load", "more.csv", "people/").returncode == 0
+    assert shell("load", "more.csv", "people/").returncode == 0
+    listed = shell("files", "people/")
+    told = json.loads(shell("files", "people/", "--json").stdout)
+
+    locations = listed.stdout.splitlines()
+    assert len(locations) == 3
+    rows = duckdb.execute(
+        "select id, name from read_parquet(?, hive_partitioning = true) order by id", [locations]
+    )
+    assert rows.fetchall() == [(1, "Ada"), (2, "Grace"), (3, "Edsger")]
+    assert [file["location"] for file in told["files"]] == locations
+    assert (told["rows"], told["partition_by"]) == (3, ["name"])
+    assert {file["partition"]["name"] for file in told["files"]} == {"Ada", "Grace", "Edsger"}
+
+
+def test_what_is_no_folder_of_ours_has_no_files_to_name(shell):
+    assert shell("files", "people.csv").returncode == 2
+    assert "No load has published" in shell("files", "people/").stderr
+    replaced = shell("load", "people.csv", "people/", "--mode", "replace_partition")
+    assert "--partition-by" in replaced.stderr
+
+
 # processes, streams and signals
 
 

@@ -277,7 +277,7 @@ def test_a_folder_that_can_not_be_swept_fails_no_load(
         raise PermissionError
 
     with monkeypatch.context() as patched:
-        module = "airflow_etl_provider.engines.quarantine.orphans.shutil"
+        module = "airflow_etl_provider.engines.quarantine.folder.shutil"
         patched.setattr(module, SimpleNamespace(rmtree=refuse))
         report = job.run("run-2")
     assert report.status == "done_with_rejects"

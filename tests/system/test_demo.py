@@ -63,6 +63,7 @@ def test_the_demo_loads_everything_and_says_what_it_left_out(first):
         for read, loaded, quarantined, filtered in loads:
             assert read == loaded + quarantined + filtered
     assert figures["flights"][-1] == (336_776, 336_401, 375, 0)
+    assert figures["carriers"] == [(16, 16, 0, 0)]
     assert "wrong_field_count" in first.stdout
     assert "quarantine show" in first.stdout
     assert "make demo-ui" in first.stdout

@@ -148,7 +148,8 @@ def test_the_operator_runs_by_the_settings(home: Path, monkeypatch: pytest.Monke
             },
             progress_every=given,
         )
-        context: Any = {"ti": SimpleNamespace(id="run-1", map_index=-1)}
+        names = {"dag_id": "d", "run_id": "r", "task_id": "load"}
+        context: Any = {"ti": SimpleNamespace(**names, map_index=-1, max_tries=0)}
         with pytest.raises(EngineReached):
             operator._run(context)
         assert seen["options"] == EngineOptions(

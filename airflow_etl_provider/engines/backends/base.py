@@ -34,7 +34,8 @@ class FailedRow:
 class Verdicts:
     """One batch of rows, judged.
 
-    :param good: the rows that passed, with the plan's target columns in order.
+    :param good: the rows that passed, with the plan's target columns in order; behind them, where
+        the plan has `deletes`, a boolean that is true for a record that deletes.
     :param seen: rows judged: `good.num_rows + len(failed) + filtered + deduplicated`.
     :param warned: how many good rows break a check of severity `warn`, by position of the check.
     """

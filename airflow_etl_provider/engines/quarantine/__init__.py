@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_etl_provider.engines.quarantine.manifest import Manifest, QuarantineInfo, Status
 from airflow_etl_provider.engines.quarantine.orphans import sweep_orphans, sweep_other_attempts
-from airflow_etl_provider.engines.quarantine.owner import Owner
+from airflow_etl_provider.engines.quarantine.place import Owner
 from airflow_etl_provider.engines.quarantine.reader import (
     list_quarantines,
     read_quarantine,

@@ -5,30 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_etl_provider.exceptions import NotSupportedYetError, QuarantineError
+from airflow_etl_provider.engines.quarantine.place import MANIFEST
+from airflow_etl_provider.engines.storage import is_remote, trouble_of
+from airflow_etl_provider.exceptions import QuarantineError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.engines.quarantine.place import Place
 
 __all__ = [
-    "MANIFEST",
-    "REJECTS",
     "Manifest",
     "QuarantineFile",
     "QuarantineInfo",
     "Status",
-    "local_home",
+    "checksum_of",
     "quarantine_error_of",
     "read_manifest",
-    "safe_name",
     "write_manifest",
 ]
-
-MANIFEST = "manifest.json"
-REJECTS = "rejects.parquet"
 
 Status = Literal["sealed", "published", "not_published"]
 """`sealed`: durable, and the load's commit has not been reported yet."""
@@ -47,7 +43,7 @@ class QuarantineFile:
 class Manifest:
     """What one attempt rejected.
 
-    :param location: the folder.
+    :param location: the folder, or its URL.
     :param checksum: covers names, sizes and contents of the files; the ledger row holds it too.
     :param codes: rejected records by reason code (one with two reasons counts under both).
     """
@@ -80,85 +76,54 @@ def checksum_of(files: tuple[QuarantineFile, ...]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def write_manifest(manifest: Manifest) -> None:
-    """Write it whole or not at all, and durably; readable by the owner alone."""
-    folder = Path(manifest.location)
+def write_manifest(place: Place, manifest: Manifest) -> None:
+    """Write it whole or not at all, and durably."""
     values = asdict(manifest)
     del values["location"]
-    temporary = folder / f".{MANIFEST}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / MANIFEST)
-    sync_folder(folder)
+    place.write(MANIFEST, json.dumps(values, indent=2).encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a quarantine's folder.
+def read_manifest(place: Place) -> Manifest:
+    """Read the manifest of a quarantine.
 
     :raises QuarantineError: there is none, or it is no manifest.
     """
     try:
-        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        values = json.loads(place.read(MANIFEST))
     except FileNotFoundError as error:
         raise QuarantineError(
-            f"{folder} is no quarantine: it holds no {MANIFEST}.",
+            f"{place.location} is no quarantine: it holds no {MANIFEST}.",
             hint="`airflow-etl quarantine list` shows the quarantines under a folder.",
         ) from error
-    except (OSError, ValueError) as error:
-        raise QuarantineError(f"{folder / MANIFEST} can't be read.") from error
+    except OSError as error:
+        raise QuarantineError(
+            f"{place.location}/{MANIFEST} can't be read: {trouble_of(error).words}."
+        ) from error
+    except ValueError as error:
+        raise QuarantineError(f"{place.location}/{MANIFEST} can't be read.") from error
     try:
         known = {f.name for f in fields(Manifest)}
         kept: dict[str, Any] = {name: v for name, v in values.items() if name in known}
         kept["files"] = tuple(QuarantineFile(**file) for file in kept["files"])
-        kept["location"] = str(folder)
+        kept["location"] = place.location
         manifest = Manifest(**kept)
         if manifest.status not in get_args(Status):
             raise ValueError(manifest.status)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise QuarantineError(f"{folder / MANIFEST} is no manifest of a quarantine.") from error
+        raise QuarantineError(
+            f"{place.location}/{MANIFEST} is no manifest of a quarantine."
+        ) from error
     return manifest
 
 
-def local_home(home: str | Path) -> Path:
-    """The folder that holds quarantines, absolute.
-
-    :raises NotSupportedYetError: it is a URL of a store that is not a local disk.
-    """
-    text = str(home)
-    parts = urlsplit(text)
-    if "://" in text and parts.scheme != "file":
-        raise NotSupportedYetError(
-            f"A quarantine at {parts.scheme}:// is not supported yet.", hint="Use a local folder."
-        )
-    return Path(parts.path if parts.scheme == "file" else text).expanduser().absolute()
-
-
-def safe_name(text: str) -> str:
-    """A file name for any text: different texts stay different, and none leaves its folder."""
-    plain = re.sub(r"[^0-9A-Za-z_.=-]", "_", text)[:80].lstrip(".-")
-    if plain == text and plain:
-        return plain
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
-    return f"{plain or 'unnamed'}-{digest}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def quarantine_error_of(error: OSError, folder: Path) -> QuarantineError:
+def quarantine_error_of(error: OSError, location: str) -> QuarantineError:
     """Say that rejects can't be kept, and so nothing may be published."""
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if is_remote(location):
+        reason = trouble_of(error).words
+    else:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return QuarantineError(
-        f"Rejected rows can't be written to {folder}: {reason}. Nothing was published.",
+        f"Rejected rows can't be written to {location}: {reason}. Nothing was published.",
         hint="Free space there, give this user the right to write, or set `quarantine` to another "
         "folder; then run again.",
     )

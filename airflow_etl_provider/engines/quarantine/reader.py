@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.engines.quarantine.manifest import (
-    MANIFEST,
     Manifest,
     checksum_of,
-    local_home,
     read_manifest,
 )
+from airflow_etl_provider.engines.quarantine.place import open_home, open_place
+from airflow_etl_provider.engines.storage import trouble_of
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_etl_provider.contracts.connection import Connection
 
 __all__ = ["list_quarantines", "read_quarantine", "verify_quarantine"]
 
 BATCH_ROWS = 1_000
 
 
-def list_quarantines(home: str | Path) -> list[Manifest]:
-    """All sealed quarantines at or under a folder, oldest first."""
-    found = [read_manifest(folder) for folder in _sealed(local_home(home))]
+def list_quarantines(home: str | Path, *, connection: Connection | None = None) -> list[Manifest]:
+    """All sealed quarantines at or under a folder or URL, oldest first.
+
+    :param connection: for a bucket; without it the environment logs in.
+    """
+    opened = open_home(home, connection=connection)
+    try:
+        found = [read_manifest(place) for place in opened.sealed()]
+    except OSError as error:
+        raise _unreadable(opened.location, error) from error
     return sorted(found, key=lambda manifest: (manifest.sealed_at, manifest.location))
 
 
-def read_quarantine(location: str | Path, *, limit: int | None = None) -> Iterator[Reject]:
+def read_quarantine(
+    location: str | Path, *, limit: int | None = None, connection: Connection | None = None
+) -> Iterator[Reject]:
     """Read rejects back, a batch at a time.
 
     :raises QuarantineError: there is no quarantine, or its files are damaged.
@@ -39,13 +51,13 @@ def read_quarantine(location: str | Path, *, limit: int | None = None) -> Iterat
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder = local_home(location)
-    manifest = read_manifest(folder)
+    place = open_place(location, connection=connection)
+    manifest = read_manifest(place)
     left = manifest.rows if limit is None else limit
     for file in manifest.files:
-        path = folder / Path(file.name).name
+        name = PurePath(file.name).name
         try:
-            with pq.ParquetFile(path) as parquet:
+            with place.open(name) as stream, pq.ParquetFile(stream) as parquet:
                 for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
                     for row in batch.to_pylist():
                         if left <= 0:
@@ -53,36 +65,39 @@ def read_quarantine(location: str | Path, *, limit: int | None = None) -> Iterat
                         left -= 1
                         yield _reject_of(row)
         except (OSError, pa.ArrowException) as error:
-            raise QuarantineError(f"{path} can't be read; it may be damaged.") from error
+            raise QuarantineError(
+                f"{place.location}/{name} can't be read; it may be damaged."
+            ) from error
 
 
-def verify_quarantine(location: str | Path) -> Manifest:
+def verify_quarantine(location: str | Path, *, connection: Connection | None = None) -> Manifest:
     """Read every byte and compare with the manifest.
 
     :raises QuarantineError: a file is missing or differs from what was sealed.
     """
-    folder = local_home(location)
-    manifest = read_manifest(folder)
+    place = open_place(location, connection=connection)
+    manifest = read_manifest(place)
     for file in manifest.files:
-        path = folder / Path(file.name).name
+        name = PurePath(file.name).name
         try:
-            with path.open("rb") as opened:
+            with place.open(name) as opened:
                 digest = hashlib.sha256()
                 while block := opened.read(2**20):
                     digest.update(block)
         except OSError as error:
-            raise QuarantineError(f"{path} of a quarantine can't be read.") from error
+            raise _unreadable(f"{place.location}/{name}", error) from error
         if digest.hexdigest() != file.sha256:
-            raise QuarantineError(f"{path} is not what was sealed: its checksum differs.")
+            raise QuarantineError(
+                f"{place.location}/{name} is not what was sealed: its checksum differs."
+            )
     if checksum_of(manifest.files) != manifest.checksum:
-        raise QuarantineError(f"The manifest in {folder} does not fit its own checksum.")
+        raise QuarantineError(f"The manifest in {place.location} does not fit its own checksum.")
     return manifest
 
 
-def _sealed(root: Path) -> Iterator[Path]:
-    """Folders with a manifest, at most pipeline, load and run deep."""
-    for depth in ("", "*/", "*/*/", "*/*/*/"):
-        yield from sorted(path.parent for path in root.glob(depth + MANIFEST))
+def _unreadable(location: str, error: OSError) -> QuarantineError:
+    trouble = trouble_of(error)
+    return QuarantineError(f"{location} can't be read: {trouble.words}.", hint=trouble.hint)
 
 
 def _reject_of(row: dict[str, Any]) -> Reject:

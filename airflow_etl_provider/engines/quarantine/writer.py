@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
-import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from airflow_etl_provider.engines.arrow_values import batch_of, scalar_of
 from airflow_etl_provider.engines.quarantine.manifest import (
-    REJECTS,
     Manifest,
     QuarantineFile,
     Status,
     checksum_of,
-    local_home,
     quarantine_error_of,
-    safe_name,
-    sync_folder,
     write_manifest,
 )
-from airflow_etl_provider.engines.quarantine.owner import Owner, take_hold, write_owner
+from airflow_etl_provider.engines.quarantine.place import REJECTS, open_home, safe_name
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     import pyarrow as pa
 
+    from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.contracts.reject import Reject
+    from airflow_etl_provider.engines.quarantine.place import Owner, Place
     from airflow_etl_provider.engines.row_groups import RowGroupWriter
 
 __all__ = ["QuarantineWriter", "quarantine_schema"]
@@ -44,9 +42,6 @@ CHUNK_BYTES = 4 * 2**20
 
 GROUP_BYTES = 8 * 2**20
 """Row groups are small: someone reads the first hundred rejects of a million."""
-
-_MOST_VANISHED = 10
-"""How often the folder of the load may be gone again before there is a place in it."""
 
 
 def quarantine_schema() -> pa.Schema:
@@ -71,9 +66,10 @@ def quarantine_schema() -> pa.Schema:
 class QuarantineWriter:
     """The rejects of one attempt at one load: add, seal, then mark or discard.
 
-    Nothing is created before the first reject. Folders are 0700 and files 0600: they hold what the
-    target would have held.
+    Nothing is created before the first reject.
 
+    :param home: a folder, or the URL of a prefix in a bucket.
+    :param connection: for a bucket; without it the environment logs in.
     :param owner: the attempt; without it no other attempt at the load sweeps what this one leaves.
     """
 
@@ -85,15 +81,16 @@ class QuarantineWriter:
         load_id: str,
         run_id: str,
         owner: Owner | None = None,
+        connection: Connection | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self.home = local_home(home)
+        self._home = open_home(home, connection=connection)
         self.pipeline, self.load_id, self.run_id, self.owner = pipeline, load_id, run_id, owner
         self._clock = clock or (lambda: datetime.now(timezone.utc))
         self.codes: Counter[str] = Counter()
         self.rows = 0
-        self._folder: Path | None = None
-        self._file: IO[bytes] | None = None
+        self._place: Place | None = None
+        self._file: _Measured | None = None
         self._writer: RowGroupWriter | None = None
         self._manifest: Manifest | None = None
         self._failed: QuarantineError | None = None
@@ -129,18 +126,15 @@ class QuarantineWriter:
             raise self._failed
         if self._manifest is not None or self._writer is None:
             return self._manifest
-        folder, file = self._folder, self._file
-        if folder is None or file is None:
+        place, file = self._place, self._file
+        if place is None or file is None:
             return None
         try:
             self._writer.close()
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            sync_folder(folder)
-            files = (_described(folder / REJECTS),)
+            place.finish(file.file)
+            files = (file.described(REJECTS),)
             manifest = Manifest(
-                location=str(folder),
+                location=place.location,
                 pipeline=self.pipeline,
                 load_id=self.load_id,
                 run_id=self.run_id,
@@ -151,7 +145,7 @@ class QuarantineWriter:
                 sealed_at=self._clock().isoformat(),
                 epoch=self.owner.epoch if self.owner else None,
             )
-            write_manifest(manifest)
+            write_manifest(place, manifest)
         except OSError as error:
             raise self._fail(error) from error
         self._manifest = manifest
@@ -159,24 +153,26 @@ class QuarantineWriter:
 
     def mark(self, status: Status) -> None:
         """Record what became of the load; a quarantine marked `not_published` is never swept."""
-        if self._manifest is None:
+        if self._manifest is None or self._place is None:
             return
         self._manifest = replace(self._manifest, status=status)
         try:
-            write_manifest(self._manifest)
+            write_manifest(self._place, self._manifest)
         except OSError as error:
-            raise quarantine_error_of(error, Path(self._manifest.location)) from error
+            raise quarantine_error_of(error, self._place.location) from error
 
     def discard(self) -> None:
         """Remove all that was written; may be called at any time, and twice."""
         if self._writer is not None:
             self._writer.abandon()
-        if self._file is not None and not self._file.closed:
-            _close_quietly(self._file)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            _remove_empty(self._folder.parent, up_to=self.home)
-        self._writer = self._file = self._folder = self._manifest = None
+        if self._place is not None:
+            if self._file is not None:
+                self._place.abandon(self._file.file)
+            # What can't be removed now is an orphan, which a later sweep takes.
+            with suppress(OSError):
+                self._place.remove()
+            self._home.tidy(self._load, home=True)
+        self._writer = self._file = self._place = self._manifest = None
         self.rows = 0
         self.codes.clear()
 
@@ -209,44 +205,20 @@ class QuarantineWriter:
     def _open(self) -> RowGroupWriter:
         from airflow_etl_provider.engines.row_groups import RowGroupWriter
 
-        self._folder = self._make_folder()
-        descriptor = os.open(self._folder / REJECTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = os.fdopen(descriptor, "wb")
-        take_hold(self._file)
-        self._writer = RowGroupWriter(self._file, quarantine_schema(), group_bytes=GROUP_BYTES)
+        self._place = self._home.begin(self._load, safe_name(self.run_id), self.owner)
+        self._file = _Measured(self._place.create(REJECTS))
+        self._writer = RowGroupWriter(
+            cast("IO[bytes]", self._file), quarantine_schema(), group_bytes=GROUP_BYTES
+        )
         return self._writer
 
-    def _make_folder(self) -> Path:
-        """A folder that no other attempt has: an earlier try of the run may have left its own."""
-        load = self.home / safe_name(self.pipeline) / safe_name(self.load_id)
-        for _ in range(_MOST_VANISHED):
-            try:
-                return self._make_folder_in(load)
-            except FileNotFoundError:
-                # Another attempt ended just now, and took the empty folder of the load away.
-                continue
-        return self._make_folder_in(load)
-
-    def _make_folder_in(self, load: Path) -> Path:
-        for folder in [*reversed(load.parents), load]:
-            folder.mkdir(mode=0o700, exist_ok=True)
-        run = safe_name(self.run_id)
-        number = 1
-        while True:
-            folder = load / (run if number == 1 else f"{run}.{number}")
-            try:
-                folder.mkdir(mode=0o700)
-            except FileExistsError:
-                number += 1
-                continue
-            if self.owner is not None:
-                write_owner(folder, self.owner)
-            for made in (folder, load, load.parent):
-                sync_folder(made.parent)
-            return folder
+    @property
+    def _load(self) -> tuple[str, str]:
+        return safe_name(self.pipeline), safe_name(self.load_id)
 
     def _fail(self, error: OSError) -> QuarantineError:
-        self._failed = quarantine_error_of(error, self._folder or self.home)
+        location = self._place.location if self._place is not None else self._home.location
+        self._failed = quarantine_error_of(error, location)
         return self._failed
 
 
@@ -305,27 +277,32 @@ def _codes_of(reasons: pa.Array) -> Counter[str]:
     )
 
 
-def _described(path: Path) -> QuarantineFile:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return QuarantineFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
+class _Measured(io.RawIOBase):
+    """Passes bytes on, and knows their number and checksum when they are through."""
 
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self._digest = hashlib.sha256()
+        self._size = 0
 
-def _close_quietly(file: IO[bytes]) -> None:
-    try:
-        file.close()
-    except OSError:
-        # Bytes still in the buffer found no room; the file is removed anyway.
-        return
+    def writable(self) -> bool:
+        return True
 
+    def write(self, data: Any) -> int:
+        # A raw file may take less than it is given.
+        left = memoryview(data).cast("B")
+        self._digest.update(left)
+        self._size += len(left)
+        while len(left):
+            left = left[self.file.write(left) :]
+        return len(data)
 
-def _remove_empty(folder: Path, *, up_to: Path) -> None:
-    while folder.is_relative_to(up_to):
-        try:
-            folder.rmdir()
-        except OSError:
-            # Not empty: other attempts keep theirs there.
-            return
-        folder = folder.parent
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        if not self.file.closed:
+            self.file.flush()
+
+    def described(self, name: str) -> QuarantineFile:
+        return QuarantineFile(name=name, size=self._size, sha256=self._digest.hexdigest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.sources.base import Account, Scan, Source
@@ -29,7 +30,8 @@ def open_source(
 
     :param base: folder that relative locations start from.
     :param all_text: every column is text, also where the values or the file suggest a type.
-    :param scratch: where copies of remote files go; the system's temporary folder when absent.
+    :param scratch: where copies of remote files go, and rejects wait; the system's temporary
+        folder when absent.
     :raises SourceNotFoundError: nothing is there.
     :raises SourceFormatError: it is not what its format says, or its files differ.
     """
@@ -47,6 +49,7 @@ def open_source(
         )
     if not is_remote_source(spec, connections=connections):
         files = find_files(spec, connections=connections, base=base)
+        files = tuple(replace(file, scratch=scratch) for file in files)
         return _open_files(spec, files, all_text=all_text)
     from airflow_etl_provider.engines.sources.depot import Depot
     from airflow_etl_provider.engines.sources.fetched import FetchedSource
@@ -54,6 +57,7 @@ def open_source(
     depot = Depot(scratch=scratch)
     try:
         files = find_files(spec, connections=connections, base=base, depot=depot)
+        files = tuple(replace(file, scratch=scratch) for file in files)
         return FetchedSource(_open_files(spec, files, all_text=all_text), files, depot=depot)
     except BaseException:
         depot.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Account", "Scan", "Source"]
+__all__ = ["Account", "ReadsAhead", "Scan", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +103,11 @@ class Source(Protocol):
         """Begin to read one of `inputs`; `careful` asks for our own splitter."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A source that can begin its work while the run still gets ready."""
+
+    def read_ahead(self) -> None:
+        """Begin, in the background, what the first scan needs; `close` ends it."""

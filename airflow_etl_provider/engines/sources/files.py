@@ -33,6 +33,7 @@ __all__ = [
     "FileFormat",
     "FileInput",
     "find_files",
+    "in_bucket",
     "is_remote_source",
     "is_unchanged",
     "same_format",
@@ -58,12 +59,14 @@ class FileInput:
     """One input: what it was when the run began, and where its bytes are.
 
     :param disk_size: size of the file on disk, an archive's for its member.
+    :param scratch: where what is made of it may wait; the system's temporary folder when absent.
     """
 
     identity: InputIdentity
     stored: StoredFile
     disk_size: int
     modified: int
+    scratch: Path | None = None
 
 
 def find_files(
@@ -111,7 +114,7 @@ def _find_remote(
 
     connection = connections(spec.connection) if spec.connection is not None else None
     if "://" not in location and connection is not None:
-        location = _in_bucket(location, connection)
+        location = in_bucket(location, connection)
     made: list[FileInput] = []
     for remote in find_remote_files(location, connection=connection, depot=depot):
         item = remote.object
@@ -121,7 +124,7 @@ def _find_remote(
     return tuple(made)
 
 
-def _in_bucket(location: str, connection: Connection) -> str:
+def in_bucket(location: str, connection: Connection) -> str:
     """A location without a scheme is one in the bucket that the connection names, if it does."""
     service = connection.extra.get("service_config") or {}
     bucket = (service.get("s3") or {}).get("bucket_name")

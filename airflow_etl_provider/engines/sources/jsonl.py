@@ -344,7 +344,7 @@ class JsonLinesScan:
 
         if self._log is not None:
             self._log.close()
-        log = self._log = RejectLog(self.input.name)
+        log = self._log = RejectLog(self.input.name, scratch=self._file.scratch)
         self._records = self._good = 0
         self._late, self._late_others, self._finished = {}, 0, False
         schema = pa.schema([pa.field(key, pa.string()) for key in self._keys])

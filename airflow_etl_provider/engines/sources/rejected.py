@@ -15,6 +15,7 @@ from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["RejectLog", "number_rows"]
 
@@ -24,11 +25,19 @@ _IN_MEMORY = 2**20
 
 
 class RejectLog:
-    """Rejects of one reading, in file order; only their numbers stay in memory."""
+    """Rejects of one reading, in file order; only their numbers stay in memory.
 
-    def __init__(self, input: str) -> None:
+    :param scratch: where they are kept; the system's temporary folder when absent.
+    """
+
+    def __init__(self, input: str, *, scratch: Path | None = None) -> None:
         self._input = input
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self._scratch = scratch
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - close() ends it
+            max_size=_IN_MEMORY,
+            prefix="airflow-etl-",
+            dir=None if scratch is None else str(scratch),
+        )
         self.numbers = array("Q")
 
     def __len__(self) -> int:
@@ -41,14 +50,14 @@ class RejectLog:
             self._file.write(said)
             self._file.write(raw)
         except OSError as error:
-            raise _not_kept(error) from error
+            raise self._not_kept(error) from error
         self.numbers.append(record)
 
     def __iter__(self) -> Iterator[Reject]:
         try:
             self._file.seek(0)  # Writes what is still in the buffer.
         except OSError as error:
-            raise _not_kept(error) from error
+            raise self._not_kept(error) from error
         for _ in range(len(self.numbers)):
             record, line, said, raw = _HEAD.unpack(self._file.read(_HEAD.size))
             code, message = json.loads(self._file.read(said))
@@ -65,14 +74,13 @@ class RejectLog:
         with suppress(OSError):
             self._file.close()
 
-
-def _not_kept(error: OSError) -> QuarantineError:
-    # Not `gettempdir`: where no folder can be written to, it fails itself.
-    folder = tempfile.tempdir or "the temporary folder"
-    return QuarantineError(
-        f"Rejected records can't be kept in {folder}: {error.strerror or error}.",
-        hint="Make room there, or point TMPDIR elsewhere. Nothing was published.",
-    )
+    def _not_kept(self, error: OSError) -> QuarantineError:
+        # Not `gettempdir`: where no folder can be written to, it fails itself.
+        folder = self._scratch or tempfile.tempdir or "the temporary folder"
+        return QuarantineError(
+            f"Rejected records can't be kept in {folder}: {error.strerror or error}.",
+            hint="Make room there, or point the scratch folder elsewhere. Nothing was published.",
+        )
 
 
 def number_rows(rows: list[int], rejected: array[int]) -> list[int]:

@@ -18,6 +18,7 @@ __all__ = [
     "find_objects",
     "has_objects",
     "head_object",
+    "list_objects",
     "literal_prefix",
     "split_url",
 ]
@@ -90,13 +91,10 @@ def find_objects(fs: AbstractFileSystem, bucket: str, pattern: str) -> Iterator[
     """
     fits = _matcher(pattern)
     flat = not _MAGIC.search(pattern.rpartition("/")[0]) and "**" not in pattern
-    for item in _list(fs, bucket, literal_prefix(pattern), delimiter="/" if flat else None):
-        key = item["Key"]
+    for item in list_objects(fs, bucket, literal_prefix(pattern), within=flat):
         # A key that ends with a slash is what consoles make for a folder.
-        if not key.endswith("/") and (key == pattern or fits(key)):
-            yield StoredObject(
-                bucket, key, int(item["Size"]), item.get("ETag"), item["LastModified"]
-            )
+        if not item.key.endswith("/") and (item.key == pattern or fits(item.key)):
+            yield item
 
 
 def has_objects(fs: AbstractFileSystem, bucket: str, prefix: str) -> bool:
@@ -105,16 +103,23 @@ def has_objects(fs: AbstractFileSystem, bucket: str, prefix: str) -> bool:
     return bool(answer.get("Contents"))
 
 
-def _list(
-    fs: AbstractFileSystem, bucket: str, prefix: str, *, delimiter: str | None
-) -> Iterator[dict[str, Any]]:
+def list_objects(
+    fs: AbstractFileSystem, bucket: str, prefix: str, *, within: bool = False
+) -> Iterator[StoredObject]:
+    """All objects whose key begins so, in the order of their keys, page by page.
+
+    :param within: leave out what has a slash behind the prefix.
+    """
     asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
-    if delimiter:
-        asked["Delimiter"] = delimiter
+    if within:
+        asked["Delimiter"] = "/"
     seen = None
     while True:
         page = fs.call_s3("list_objects_v2", **asked)
-        yield from page.get("Contents", ())
+        for item in page.get("Contents", ()):
+            yield StoredObject(
+                bucket, item["Key"], int(item["Size"]), item.get("ETag"), item["LastModified"]
+            )
         token = page.get("NextContinuationToken")
         if not token:
             return

@@ -1,4 +1,4 @@
-"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files."""
+"""Where data goes: PostgreSQL, DuckDB files, Parquet and CSV files, folders of Parquet files."""
 
 from __future__ import annotations
 
@@ -36,15 +36,24 @@ def open_target(
     if at.kind == "postgres":
         if at.connection is None:
             raise SpecificationError("A PostgreSQL target needs a connection.")
-        from airflow_etl_provider.engines.targets.postgres import PostgresTarget
+        from airflow_etl_provider.engines.targets.postgres import LOCK_TIMEOUT, PostgresTarget
 
-        return PostgresTarget(at.connection, table=table)
+        return PostgresTarget(
+            at.connection,
+            table=table,
+            lock_timeout=spec.lock_timeout or LOCK_TIMEOUT,
+            statement_timeout=spec.statement_timeout,
+        )
+    _refuse_timeouts(spec, at)
+    if at.kind == "folder":
+        _refuse_table(spec, at)
+        return _open_folder(spec, at)
     if at.path is None:
         raise SpecificationError(f"The target names no file. {SUPPORTED}")
     if at.kind == "duckdb":
-        from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+        from airflow_etl_provider.engines.targets.duckdb_file import WAIT_SECONDS, DuckDbTarget
 
-        return DuckDbTarget(at.path, table=table)
+        return DuckDbTarget(at.path, table=table, wait_seconds=spec.lock_timeout or WAIT_SECONDS)
     _refuse_table(spec, at)
     if at.kind == "parquet":
         from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
@@ -55,9 +64,33 @@ def open_target(
     return CsvFileTarget(at.path)
 
 
+def _refuse_timeouts(spec: TargetSpec, at: TargetLocation) -> None:
+    wanted = [("statement_timeout", spec.statement_timeout)]
+    if at.kind != "duckdb":
+        wanted.append(("lock_timeout", spec.lock_timeout))
+    for key, value in wanted:
+        if value is not None:
+            raise SpecificationError(
+                f"`target.{key}` means nothing for {at.url or at.path}.",
+                hint=f"Leave `{key}` away.",
+            )
+
+
+def _open_folder(spec: TargetSpec, at: TargetLocation) -> Target:
+    from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget, open_store
+
+    return ParquetFolderTarget(
+        open_store(at),
+        quarantine_home=None if at.path is None else f"{at.path}.quarantine",
+        reshape=spec.mode == "replace",
+        keep_versions=spec.keep_versions,
+    )
+
+
 def _refuse_table(spec: TargetSpec, at: TargetLocation) -> None:
     if spec.table is not None:
         raise SpecificationError(
-            f"The target {at.path} is a file; it has no table {spec.table!r}.",
+            f"The target {at.url or at.path} is a {'folder' if at.kind == 'folder' else 'file'}; "
+            f"it has no table {spec.table!r}.",
             hint="Leave `table` away.",
         )

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.pipeline import Mode
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.plan import KeyLookup
 
 __all__ = [
+    "Deletes",
+    "HasTableSchema",
+    "Interruptible",
     "LedgerEntry",
     "LoadSession",
     "LookingSession",
@@ -25,8 +29,19 @@ __all__ = [
     "Publication",
     "Published",
     "Target",
+    "Undone",
     "WriteSpec",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """A merge whose records may delete the row of their key; `_etl_delete` says which do.
+
+    :param column: keeps such rows, with the load's time in this column; None removes them.
+    """
+
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class WriteSpec:
     load_columns: bool = False
     partition_by: tuple[str, ...] = ()
     absent: tuple[tuple[str, ...], ...] = ()
+    deletes: Deletes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,9 @@ class Published:
     """What the target's driver reports.
 
     :param rows_loaded: rows of this load that are now in the target.
-    :param rows_deduplicated: rows not written because the target holds a newer one (`latest_by`).
+    :param rows_deduplicated: rows not written because the target holds a newer one (`latest_by`),
+        and records that don't delete it for the same reason.
+    :param rows_deleted: records that delete, whether or not the target had their key.
     """
 
     rows_loaded: int
@@ -95,6 +113,14 @@ class LedgerEntry:
     positions: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A load that was taken back: what the ledger said of it, and the rows that are gone."""
+
+    entry: LedgerEntry
+    rows_deleted: int
+
+
 class LoadSession(Protocol):
     """One attempt at one load: `write` once, then `publish` or `abort`.
 
@@ -110,7 +136,11 @@ class LoadSession(Protocol):
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """What `write` takes: the target's own physical types, columns in the order of `schema`."""
+        """What `write` takes: the target's own physical types, columns in the order of `schema`.
+
+        With `deletes` a boolean `_etl_delete` comes last; where it is true, all columns but the key
+        and `latest_by` may be NULL.
+        """
 
     def write(self, batches: pa.RecordBatchReader) -> int:
         """Take all batches, invisibly to others; returns the rows the driver says it took."""
@@ -180,6 +210,23 @@ class LookingTarget(Protocol):
         """
 
 
+@runtime_checkable
+class HasTableSchema(Protocol):
+    """A target in a database that has schemas, one of them the current one."""
+
+    @property
+    def table_schema(self) -> str | None:
+        """The schema that holds the table; None where none is written and nobody looked yet."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A session whose statements may wait for others, and can be told to give up."""
+
+    def interrupt(self) -> None:
+        """Ask the server to stop the present statement, which then fails; from any thread."""
+
+
 class Target(Protocol):
     """One kind of thing that can be written."""
 
@@ -194,6 +241,9 @@ class Target(Protocol):
     def schema(self) -> Schema | None:
         """The columns of the table, None when it does not exist yet."""
 
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        """What a column that is created for a type can't hold; `schema` tells it of others."""
+
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> LoadSession:
         """Create what is missing, hand out the epoch, and say whether the load is there already.
 
@@ -205,5 +255,13 @@ class Target(Protocol):
 
     def ledger(self) -> list[LedgerEntry]:
         """All published loads of this table, oldest first."""
+
+    def undo(self, load_id: str) -> Undone:
+        """Remove the rows that a load appended and its place in the ledger, in one step.
+
+        An attempt at that load that is under way publishes nothing any more; a new one may.
+
+        :raises UndoError: no such load is published, or it can't be taken back; nothing changed.
+        """
 
     def close(self) -> None: ...

@@ -10,7 +10,7 @@ from airflow_etl_provider.exceptions import TargetDataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["iso_duration", "to_durations"]
+__all__ = ["iso_duration", "storable", "storable_schema", "to_durations"]
 
 DAY = 86_400 * 10**6
 """Microseconds."""
@@ -45,3 +45,32 @@ def iso_duration(months: int, days: int, nanoseconds: int) -> str:
     date = (f"{months}M" if months else "") + (f"{days}D" if days else "")
     time = f"T{sign}{seconds}{fraction}S" if seconds or rest or not date else ""
     return f"P{date}{time}"
+
+
+def storable_schema(schema: pa.Schema) -> pa.Schema:
+    """Parquet has no intervals: they become exact durations."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            field.with_type(pa.duration("us")) if _is_interval(field.type) else field
+            for field in schema
+        ]
+    )
+
+
+def storable(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same rows in the types of `storable_schema`."""
+    import pyarrow as pa
+
+    columns = [
+        to_durations(column, name=field.name) if _is_interval(column.type) else column
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _is_interval(of: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(of == pa.month_day_nano_interval())

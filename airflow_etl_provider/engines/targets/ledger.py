@@ -12,20 +12,25 @@ from airflow_etl_provider.engines.targets.base import (
     Published,
     WriteSpec,
 )
-from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError
+from airflow_etl_provider.exceptions import LoadConflictError, SpecificationError, UndoError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.contracts.schema import Schema
 
 __all__ = [
     "Verdict",
+    "check_undone",
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
     "judge_reload",
+    "judge_undo",
     "require_load_columns",
+    "require_partition",
+    "supersedes",
 ]
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
@@ -33,7 +38,12 @@ Verdict = Literal["load", "already_loaded", "replace_load"]
 
 
 def judge_reload(
-    previous: LedgerEntry | None, *, load: Load, write: WriteSpec, superseded: bool = False
+    previous: LedgerEntry | None,
+    *,
+    load: Load,
+    write: WriteSpec,
+    superseded: bool = False,
+    finds_rows: bool = False,
 ) -> Verdict:
     """Decide what a load does about the published entry of the same load id.
 
@@ -41,9 +51,10 @@ def judge_reload(
     same window: replace and merge load anew; append would double rows, so it removes the earlier
     load if told to, and stops otherwise.
 
-    :param superseded: another load replaced the whole target since, so that the rows of `previous`
-        are gone. A new run then loads again; a retry of the run that published them does not, or
+    :param superseded: another load replaced rows since (`supersedes`), so that those of `previous`
+        may be gone. A new run then loads again; a retry of the run that published them does not, or
         it would put old rows over newer ones.
+    :param finds_rows: the target tells the rows of a load apart without load columns.
     :raises LoadConflictError: append, other input or contract, and `on_reload` is `stop`.
     """
     if previous is None or (superseded and previous.run_id != load.run_id):
@@ -63,12 +74,94 @@ def judge_reload(
         f"Load {load.load_id} of pipeline {load.pipeline!r} ({load.window}) was appended before to "
         f"{previous.target} at {previous.published_at} with another {changed}.",
         hint="Appending again would double its rows. Set `on_reload: replace_load` on the target "
-        "(needs `load_columns: true`) to remove the earlier load first, or use merge or replace.",
+        f"{'' if finds_rows else '(needs `load_columns: true`) '}to remove the earlier load first, "
+        "or use merge or replace.",
     )
+
+
+def judge_undo(
+    entry: LedgerEntry | None, load_id: str, *, target: str, load_columns: bool
+) -> LedgerEntry:
+    """Decide whether a load can be taken back.
+
+    :param load_columns: the table has the column that says which load a row came with.
+    :raises UndoError: it can't.
+    """
+    if entry is None:
+        raise UndoError(
+            f"{target} knows no published load {load_id}.",
+            hint="`airflow-etl loads PIPELINE.yaml` lists those that there are.",
+        )
+    if entry.mode != "append":
+        raise UndoError(
+            f"Load {load_id} went into {target} by mode {entry.mode}. The rows that it replaced or "
+            "changed are gone, so that removing its own would not bring back what was there.",
+            hint="Load again what should be there, or restore the table from a backup.",
+        )
+    if not load_columns:
+        raise UndoError(
+            f"{target} has no column _etl_load_id, which tells the rows of load {load_id} from "
+            "others.",
+            hint="Loads with `load_columns: true` can be undone. Remove the rows by hand, and the "
+            "row of the load in _etl_loads with them.",
+        )
+    return entry
+
+
+def check_undone(entry: LedgerEntry, *, deleted: int, gone: bool) -> None:
+    """Compare the rows that were found with what the ledger says was loaded.
+
+    :param gone: the table was replaced or dropped since, and so may hold none of them.
+    :raises UndoError: they differ; what was deleted must be rolled back.
+    """
+    if deleted == entry.rows_loaded or (gone and not deleted):
+        return
+    raise UndoError(
+        f"{entry.target} holds {deleted} rows of load {entry.load_id}, and its ledger says "
+        f"{entry.rows_loaded} were loaded: others were changed or removed since, or came without "
+        "`load_columns`. Nothing was changed.",
+        hint="Remove what should go by hand, together with the row of the load in _etl_loads.",
+    )
+
+
+def supersedes(later: str, earlier: str) -> bool:
+    """Whether a load of mode `later` may have taken away rows that an earlier one brought.
+
+    Which partitions a load replaced is not kept, so any may have been the earlier one's. Where
+    loading again would double what is still there, or undo changes, only a whole replace counts.
+    """
+    if later == "replace_partition":
+        return earlier in ("replace", "replace_partition")
+    return later == "replace"
+
+
+def require_partition(schema: Schema, write: WriteSpec) -> None:
+    """Check that a load says what its partitions are, by values that can be compared.
+
+    :raises SpecificationError: `partition_by` is missing, not loaded, or of a type without order.
+    """
+    if write.mode != "replace_partition":
+        return
+    if not write.partition_by:
+        raise SpecificationError(
+            "Mode replace_partition needs `partition_by`: the columns that name a partition."
+        )
+    for name in write.partition_by:
+        if name not in schema:
+            raise SpecificationError(
+                f"The load has no column {name!r}, which `partition_by` names.",
+                hint=f"It has: {', '.join(schema.names)}.",
+            )
+        if schema[name].type.kind in ("json", "array", "struct"):
+            raise SpecificationError(
+                f"Column {name!r} of `partition_by` is {schema[name].type}, and names no partition."
+            )
 
 
 def require_load_columns(load: Load, write: WriteSpec) -> None:
     """Refuse `on_reload: replace_load` where the rows of a load could not be found again.
+
+    Not for targets that keep the rows of a load apart, such as a folder of files.
 
     :raises SpecificationError: append mode without load columns.
     """

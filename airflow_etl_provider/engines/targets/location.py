@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.exceptions import (
     ConnectionNotFoundError,
     NotSupportedYetError,
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["SUPPORTED", "TargetLocation", "locate", "parse_target"]
 
 SUPPORTED = (
-    "Supported are connections of type postgres, duckdb and file, and the locations "
-    "postgresql://user@host/database, duckdb:///file.db, file.parquet and file.csv."
+    "Supported are connections of type postgres, duckdb, file and aws, and the locations "
+    "postgresql://user@host/database, duckdb:///file.db, file.parquet, file.csv, and folder/ or "
+    "s3://bucket/prefix/ (with the slash: a folder of Parquet files)."
 )
 
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg")
 _STORES = (
-    "s3",
-    "s3a",
     "gs",
     "gcs",
     "abfs",
@@ -47,10 +47,11 @@ COMMAND_LINE = "target"
 
 @dataclass(frozen=True, slots=True)
 class TargetLocation:
-    """Where a target is. PostgreSQL has a connection, all others a path."""
+    """Where a target is: PostgreSQL has a connection, S3 a URL and perhaps one, others a path."""
 
-    kind: Literal["postgres", "duckdb", "parquet", "csv"]
+    kind: Literal["postgres", "duckdb", "parquet", "csv", "folder"]
     path: Path | None = None
+    url: str | None = None
     connection: Connection | None = None
 
 
@@ -70,9 +71,17 @@ def locate(spec: TargetSpec, *, connections: Connections, base: Path | None) -> 
         if spec.location is None:
             raise SpecificationError(
                 f"The target's connection {connection.name!r} is a folder; it needs a location.",
-                hint="Write `location: name.parquet` or `location: name.csv`.",
+                hint="Write `location: name.parquet`, `location: name.csv` or `location: folder/`.",
             )
         return _at(spec.location, base=Path(folder) if folder else base, allow_password=False)
+    if kind == "aws":
+        if spec.location is None or not is_remote(spec.location):
+            raise SpecificationError(
+                f"The target's connection {connection.name!r} is of type aws; it needs a location.",
+                hint="Write `location: s3://bucket/prefix/`.",
+            )
+        at = _at(spec.location, base=None, allow_password=False)
+        return TargetLocation(at.kind, url=at.url, connection=connection)
     if kind not in ("duckdb", "postgres", "postgresql"):
         raise SpecificationError(
             f"The target's connection {connection.name!r} is of type {connection.kind!r}. "
@@ -91,8 +100,8 @@ def locate(spec: TargetSpec, *, connections: Connections, base: Path | None) -> 
 def parse_target(text: str, *, table: str | None) -> tuple[TargetSpec, Connections]:
     """Read a target as the command line has it.
 
-    Files are replaced and tables appended to, unless the caller changes the mode. A password in a
-    URL stays in the connection; the specification does not hold it.
+    Files are replaced, tables and folders appended to, unless the caller changes the mode. A
+    password in a URL stays in the connection; the specification does not hold it.
 
     :raises SpecificationError: it is no target that is supported.
     """
@@ -110,9 +119,10 @@ def parse_target(text: str, *, table: str | None) -> tuple[TargetSpec, Connectio
             return connection
 
         return TargetSpec(connection=connection.name, table=table), find
-    if at.kind in ("parquet", "csv") and table is not None:
-        raise SpecificationError(f"{text} is a file; it has no table.", hint="Leave --table away.")
-    mode: Mode = "append" if at.kind == "duckdb" else "replace"
+    if at.kind in ("parquet", "csv", "folder") and table is not None:
+        what = "a folder" if at.kind == "folder" else "a file"
+        raise SpecificationError(f"{text} is {what}; it has no table.", hint="Leave --table away.")
+    mode: Mode = "append" if at.kind in ("duckdb", "folder") else "replace"
     return TargetSpec(location=text, table=table, mode=mode), _no_connections
 
 
@@ -139,17 +149,31 @@ def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation
                 "A DuckDB target is written duckdb:///relative.db or duckdb:////absolute.db."
             )
         return TargetLocation("duckdb", path=_resolved(rest[1:], base))
+    if is_remote(text):
+        if not rest.endswith("/"):
+            raise NotSupportedYetError(
+                f"A single file at {scheme}:// is not supported yet as a target.",
+                hint=f"For a folder of Parquet files write {text}/, with a slash at its end.",
+            )
+        return TargetLocation("folder", url=f"s3://{rest}")
     if scheme in _STORES:
         raise NotSupportedYetError(f"A target at {scheme}:// is not supported yet. {SUPPORTED}")
     if scheme not in ("", "file"):
         raise SpecificationError(f"{scheme}:// is no target that is known. {SUPPORTED}")
-    path = _resolved(unquote(urlsplit(text).path) if scheme == "file" else text, base)
+    text_path = unquote(urlsplit(text).path) if scheme == "file" else text
+    path = _resolved(text_path, base)
+    if text_path.endswith("/"):
+        return TargetLocation("folder", path=path)
     kinds: dict[str, Literal["duckdb", "parquet", "csv"]] = {
         ".parquet": "parquet",
         ".csv": "csv",
         ".duckdb": "duckdb",
     }
     kind = kinds.get(path.suffix.lower())
+    if kind is None and path.is_dir():
+        raise SpecificationError(
+            f"{text} is a folder.", hint=f"For Parquet files in it write {text}/, with a slash."
+        )
     if kind is None:
         raise SpecificationError(f"{text} does not say what kind of target it is. {SUPPORTED}")
     return TargetLocation(kind, path=path)

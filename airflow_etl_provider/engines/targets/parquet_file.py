@@ -6,6 +6,7 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from airflow_etl_provider.engines.row_groups import RowGroupWriter
+from airflow_etl_provider.engines.targets.intervals import storable, storable_schema
 from airflow_etl_provider.engines.targets.ledger import entry_from_dict, entry_to_dict
 from airflow_etl_provider.engines.targets.whole_file import Encoder, WholeFileTarget
 
@@ -46,10 +47,10 @@ class ParquetFileTarget(WholeFileTarget):
 class _ParquetEncoder(Encoder):
     def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
         self._file = file
-        self._writer = RowGroupWriter(file, _storable_schema(schema))
+        self._writer = RowGroupWriter(file, storable_schema(schema))
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write(_storable(batch, self._writer.schema))
+        self._writer.write(storable(batch, self._writer.schema))
 
     def finish(self, ledger: list[LedgerEntry]) -> int:
         import pyarrow.parquet as pq
@@ -63,33 +64,3 @@ class _ParquetEncoder(Encoder):
 
     def abandon(self) -> None:
         self._writer.abandon()
-
-
-def _storable_schema(schema: pa.Schema) -> pa.Schema:
-    """Parquet has no intervals: they become exact durations."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            field.with_type(pa.duration("us")) if _is_interval(field.type) else field
-            for field in schema
-        ]
-    )
-
-
-def _storable(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    from airflow_etl_provider.engines.targets.intervals import to_durations
-
-    columns = [
-        to_durations(column, name=field.name) if _is_interval(column.type) else column
-        for column, field in zip(batch.columns, schema, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _is_interval(of: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(of == pa.month_day_nano_interval())

@@ -20,10 +20,11 @@ from airflow_etl_provider.engines.targets.base import (
     LedgerEntry,
     Publication,
     Published,
+    Undone,
     WriteSpec,
 )
 from airflow_etl_provider.engines.targets.incoming import fitted, with_load_columns
-from airflow_etl_provider.engines.targets.ledger import entry_of, judge_reload
+from airflow_etl_provider.engines.targets.ledger import entry_of, judge_reload, judge_undo
 from airflow_etl_provider.exceptions import (
     EtlError,
     FencedError,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
 
 __all__ = ["Encoder", "WholeFileTarget"]
 
@@ -96,6 +98,9 @@ class WholeFileTarget(ABC):
         """None always: the columns of a file are those of the load that wrote it."""
         return None
 
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return None
+
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> WholeFileSession:
         with self.reporting("Writing beside"):
             self._check(schema, write)
@@ -113,6 +118,11 @@ class WholeFileTarget(ABC):
 
     def ledger(self) -> list[LedgerEntry]:
         return self.read_ledger()
+
+    def undo(self, load_id: str) -> Undone:
+        entry = next((e for e in self.read_ledger() if e.load_id == load_id), None)
+        judge_undo(entry, load_id, target=self.name, load_columns=False)
+        raise AssertionError("a file is replaced by every load, which can't be undone")
 
     def close(self) -> None:
         return

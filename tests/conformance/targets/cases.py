@@ -6,18 +6,22 @@ A new kind of target is one more entry of KINDS.
 from __future__ import annotations
 
 import csv
+import shutil
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import psycopg2
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from psycopg2 import sql
 
 from airflow_etl_provider.contracts.load import Load
+from airflow_etl_provider.contracts.pipeline import TargetSpec
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.targets import open_target, parse_target
@@ -25,9 +29,9 @@ from airflow_etl_provider.engines.targets.base import Publication, Published, Wr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from airflow_etl_provider.engines.targets.base import LoadSession, Target
+    from tests.conftest import S3Server
 
 Rows = list[tuple[str | None, ...]]
 
@@ -39,6 +43,8 @@ class Kind:
     :param fenced: a zombie can't publish, whatever the file system.
     :param reshaped: each load brings its own columns (a file), so there is no table to fit into.
     :param typed: types survive; otherwise all is text.
+    :param database: tables can be made in SQL, and have names.
+    :param finds_rows: the rows of a load are told apart without load columns.
     """
 
     name: str
@@ -46,13 +52,19 @@ class Kind:
     fenced: bool = True
     reshaped: bool = False
     typed: bool = True
+    database: bool = True
+    finds_rows: bool = False
 
+
+FOLDER_MODES = ("append", "replace", "replace_partition")
 
 KINDS = (
-    Kind("duckdb", ("append", "replace", "merge")),
-    Kind("postgres", ("append", "replace", "merge")),
-    Kind("parquet", ("replace",), fenced=False, reshaped=True),
-    Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False),
+    Kind("duckdb", ("append", "replace", "replace_partition", "merge")),
+    Kind("postgres", ("append", "replace", "replace_partition", "merge")),
+    Kind("parquet", ("replace",), fenced=False, reshaped=True, database=False),
+    Kind("csv", ("replace",), fenced=False, reshaped=True, typed=False, database=False),
+    Kind("folder", FOLDER_MODES, database=False, finds_rows=True),
+    Kind("s3", ("append", "replace"), database=False, finds_rows=True),
 )
 
 
@@ -64,9 +76,15 @@ class Place:
     url: str
     file: Path
     table: str | None = "orders"
+    s3: S3Server | None = None
 
     def open(self) -> Target:
         spec, connections = parse_target(self.url, table=self.table)
+        if self.s3 is not None:
+            spec, connections = (
+                TargetSpec(connection="lake", location=self.url),
+                self.s3.connections,
+            )
         return open_target(spec, connections=connections, base=None, pipeline="orders")
 
     def rows(self, *columns: str, table: str = "orders") -> Rows | None:
@@ -106,6 +124,25 @@ class Place:
         rows = pq.read_table(self.file).to_pylist()
         return [tuple(row[c] for c in columns) for row in rows]
 
+    def _folder(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        """As those see it who know nothing of a manifest."""
+        if not list(self.file.glob("**/*.parquet")):
+            return [] if self.file.exists() else None
+        rows = ds.dataset(self.file, partitioning="hive").to_table().to_pylist()
+        return [tuple(row[c] for c in columns) for row in rows]
+
+    def _s3(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
+        assert self.s3 is not None
+        bucket, client = Path(self.file.parent, "bucket"), self.s3.client()
+        shutil.rmtree(bucket, ignore_errors=True)
+        (bucket / "orders").mkdir(parents=True)
+        keys = [key for key in self.s3.keys("orders/") if key.endswith(".parquet")]
+        for key in keys:
+            file = bucket / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(self.s3.bucket, key, str(file))
+        return replace(self, file=bucket / "orders")._folder(columns, table)
+
     def _csv(self, columns: tuple[str, ...], table: str) -> list[tuple[Any, ...]] | None:
         if not self.file.exists():
             return None
@@ -123,7 +160,17 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Names of files of ours that no one should find after a load."""
-        return sorted(p.name for p in self.file.parent.glob(".*"))
+        if self.s3 is not None:
+            uploads = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket)
+            ours = ("orders/_etl/tmp/", "orders/_etl/sweep/attempt-")
+            return [u["Key"] for u in uploads.get("Uploads", [])] + [
+                key for key in self.s3.keys("orders/") if key.startswith(ours)
+            ]
+        hidden = sorted(p.name for p in self.file.parent.glob(".*"))
+        if self.kind.name == "folder":
+            ours = ("pending/*", "tmp/*", "sweep/attempt-*")
+            hidden += sorted(p.name for name in ours for p in (self.file / "_etl").glob(name))
+        return hidden
 
 
 def _quoted(name: str) -> str:
@@ -136,23 +183,35 @@ def make_place(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Plac
     if kind.name == "duckdb":
         file = folder / "warehouse.db"
         return Place(kind, f"duckdb:///{file}", file)
+    if kind.name == "folder":
+        return Place(kind, f"{folder}/orders/", folder / "orders", table=None)
+    if kind.name == "s3":
+        server = request.getfixturevalue("s3_server")
+        return Place(kind, server.url("orders/"), folder / "orders", table=None, s3=server)
     file = folder / f"orders.{kind.name}"
     return Place(kind, str(file), file, table=None)
 
 
-def parameters(*, mode: str | None = None, **declared: bool) -> list[Any]:
+def parameters(*, mode: str | None = None, **declared: Any) -> list[Any]:
     """(kind, mode) for all that a test is about."""
     return [
         pytest.param(
             (kind, kind_mode),
             id=f"{kind.name}-{kind_mode}",
-            marks=[pytest.mark.postgres] if kind.name == "postgres" else [],
+            marks=[getattr(pytest.mark, kind.name)] if kind.name in ("postgres", "s3") else [],
         )
         for kind in KINDS
         for kind_mode in kind.modes
         if mode in (None, kind_mode)
-        and all(getattr(kind, name) is value for name, value in declared.items())
+        and all(getattr(kind, name) == value for name, value in declared.items())
     ]
+
+
+def server_of(told: dict[str, str]) -> S3Server:
+    """The server again, in another process."""
+    from tests.conftest import S3Server
+
+    return S3Server(**told)
 
 
 @dataclass
@@ -164,7 +223,16 @@ class Case:
 
     @property
     def spec(self) -> WriteSpec:
-        return WriteSpec(mode=self.mode, key=("id",) if self.mode == "merge" else ())
+        return WriteSpec(
+            mode=self.mode,
+            key=("id",) if self.mode == "merge" else (),
+            partition_by=("id",) if self.mode == "replace_partition" else (),
+        )
+
+    def many(self, count: int) -> list[tuple[Any, ...]]:
+        """So many rows, no two of them the same, in twenty partitions where those are folders."""
+        folders = self.place.kind.name in ("folder", "s3") and self.mode == "replace_partition"
+        return [(n % 20 if folders else n, f"{n:05d}".ljust(100, "x")) for n in range(count)]
 
     def begin(self, load: Load, *, schema: Schema | None = None, **changed: Any) -> LoadSession:
         return self.place.open().begin(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,11 +128,13 @@ CHILD = textwrap.dedent(
 
     kind = next(kind for kind in suite.KINDS if kind.name == told["kind"])
     place = suite.Place(kind, told["url"], Path(told["file"]), told["table"])
+    if told["s3"]:
+        place.s3 = suite.server_of(told["s3"])
     case = suite.Case(place, told["mode"])
     session = case.begin(suite.a_load("b" * 32))
     if told["when"] == "begun":
         die()
-    rows = [(n, "x" * 100) for n in range(2000)]
+    rows = case.many(2000)
     session.write(
         suite.reader(session, rows, batch_rows=500, then=die if told["when"] == "writing" else None)
     )
@@ -151,6 +154,7 @@ def kill_while(case: Case, when: str) -> None:
         "url": case.place.url,
         "file": str(case.place.file),
         "table": case.place.table,
+        "s3": None if case.place.s3 is None else asdict(case.place.s3),
         "mode": case.mode,
         "when": when,
     }
@@ -169,7 +173,7 @@ def test_a_killed_load_runs_again_to_exactly_one_clean_load(case: Case, when: st
     assert case.place.open().ledger()[-1].load_id[0] == ("b" if survived else "a")
     if not survived:
         assert case.place.rows() == [("5000", "before")]
-    again = case.load(a_load("b" * 32), [(n, "x" * 100) for n in range(2000)])
+    again = case.load(a_load("b" * 32), case.many(2000))
     assert (again is None) is survived
     rows = case.place.rows() or []
     assert len(rows) == (2000 if case.mode == "replace" else 2001)

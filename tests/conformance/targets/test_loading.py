@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,7 @@ def test_a_second_load_follows_the_mode(case: Case) -> None:
         == {
             "append": [("1", "one"), ("2", "two"), ("2", "zwei"), ("3", "drei")],
             "replace": [("2", "zwei"), ("3", "drei")],
+            "replace_partition": [("1", "one"), ("2", "zwei"), ("3", "drei")],
             "merge": [("1", "one"), ("2", "zwei"), ("3", "drei")],
         }[case.mode]
     )
@@ -65,7 +67,7 @@ def test_nothing_is_seen_before_the_publish(case: Case) -> None:
     assert case.place.rows() == [("1", "one")]
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_a_load_fits_into_the_table_that_is_there(case: Case) -> None:
     case.place.execute(
         "create table orders (extra varchar(9) default 'kept', name varchar(40), "
@@ -81,12 +83,13 @@ def test_a_load_fits_into_the_table_that_is_there(case: Case) -> None:
         == {
             "append": [("1", "one", "old", "1.25"), ("2", "two", "kept", None)],
             "replace": [("1", "uno", "kept", None), ("2", "two", "kept", None)],
+            "replace_partition": [("1", "uno", "kept", None), ("2", "two", "kept", None)],
             "merge": [("1", "uno", "old", "1.25"), ("2", "two", "kept", None)],
         }[case.mode]
     )
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_the_schema_of_a_table_is_told_as_it_is(case: Case) -> None:
     assert case.place.open().schema() is None
     case.place.execute(
@@ -103,7 +106,7 @@ def test_the_schema_of_a_table_is_told_as_it_is(case: Case) -> None:
     ]
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 def test_a_column_that_the_table_lacks_is_named(case: Case) -> None:
     case.place.execute("create table orders (id bigint)")
     with pytest.raises(TargetSchemaError, match="'name'"):
@@ -111,10 +114,10 @@ def test_a_column_that_the_table_lacks_is_named(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", parameters(reshaped=True), indirect=True)
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", "replace_partition", "merge"])
 def test_a_file_refuses_what_only_a_table_can_do(case: Case, mode: Any) -> None:
     with pytest.raises(SpecificationError, match="replaced as a whole"):
-        case.begin(a_load(), mode=mode, key=("id",))
+        case.begin(a_load(), mode=mode, key=("id",), partition_by=("id",))
 
 
 VERSIONED = Schema((*SCHEMA.fields, Field("version", parse_type("int64"))))
@@ -155,3 +158,66 @@ def test_merge_needs_a_key_that_the_load_has(case: Case) -> None:
         case.begin(a_load(), key=())
     with pytest.raises(SpecificationError, match="nope"):
         case.begin(a_load(), key=("nope",))
+
+
+PARTITIONED = Schema(
+    (
+        Field("day", parse_type("date")),
+        Field("shop", parse_type("string")),
+        Field("name", parse_type("string")),
+    )
+)
+DAYS = (date(2026, 11, 1), date(2026, 11, 2))
+partitioned = pytest.mark.parametrize("case", parameters(mode="replace_partition"), indirect=True)
+
+
+@partitioned
+def test_only_partitions_that_occur_in_the_load_are_replaced(case: Case) -> None:
+    first, second = DAYS
+
+    def load(load_id: str, rows: list[tuple[Any, ...]]) -> Published | None:
+        write = {"schema": PARTITIONED, "partition_by": ("day", "shop")}
+        return case.load(a_load(load_id * 32), rows, **write)
+
+    load(
+        "a",
+        [
+            (first, "x", "old"),
+            (first, "y", "old"),
+            (second, "x", "old"),
+            (first, None, "old"),
+            (None, None, "old"),
+            (None, "x", "old"),
+        ],
+    )
+    published = load(
+        "b", [(first, "x", "1"), (first, "x", "2"), (first, None, "3"), (None, "x", "4")]
+    )
+    assert published == Published(rows_loaded=4)
+    assert case.place.rows("day", "shop", "name") == [
+        (None, None, "old"),
+        (None, "x", "4"),
+        ("2026-11-01", None, "3"),
+        ("2026-11-01", "x", "1"),
+        ("2026-11-01", "x", "2"),
+        ("2026-11-01", "y", "old"),
+        ("2026-11-02", "x", "old"),
+    ]
+
+
+@partitioned
+def test_a_load_without_rows_replaces_no_partition(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "one"), (None, "none")])
+    assert case.load(a_load("b" * 32), []) == Published(rows_loaded=0)
+    assert case.place.rows() == [(None, "none"), ("1", "one")]
+
+
+@partitioned
+def test_partitions_are_named_by_columns_of_the_load(case: Case) -> None:
+    with pytest.raises(SpecificationError, match="partition_by"):
+        case.begin(a_load(), partition_by=())
+    with pytest.raises(SpecificationError, match="nope"):
+        case.begin(a_load(), partition_by=("nope",))
+    schema = Schema((*SCHEMA.fields, Field("doc", parse_type("json"))))
+    with pytest.raises(SpecificationError, match="json"):
+        case.begin(a_load(), schema=schema, partition_by=("doc",))

@@ -62,13 +62,22 @@ def test_a_reload_may_take_the_place_of_the_earlier_load(case: Case) -> None:
     assert case.place.rows() == [("1", "uno"), ("3", "three")]
 
 
-@pytest.mark.parametrize("case", parameters(mode="append"), indirect=True)
+@pytest.mark.parametrize("case", parameters(mode="append", finds_rows=False), indirect=True)
 def test_replacing_a_load_needs_the_load_columns(case: Case) -> None:
     with pytest.raises(SpecificationError, match="load_columns: true"):
         case.begin(a_load(on_reload="replace_load"))
 
 
-@pytest.mark.parametrize("case", parameters(mode="append"), indirect=True)
+@pytest.mark.parametrize("case", parameters(mode="append", finds_rows=True), indirect=True)
+def test_replacing_a_load_needs_no_load_columns_where_its_rows_are_known(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "one"), (2, "two")])
+    case.load(a_load("b" * 32), [(3, "three")])
+    again = a_load("a" * 32, input_hash="input 2", on_reload="replace_load")
+    assert case.load(again, [(1, "uno")]) == Published(rows_loaded=1)
+    assert case.place.rows() == [("1", "uno"), ("3", "three")]
+
+
+@pytest.mark.parametrize("case", parameters(mode="append", database=True), indirect=True)
 def test_rows_without_their_load_id_are_not_doubled(case: Case) -> None:
     case.place.execute(
         "create table orders (id bigint, name varchar, _etl_load_id varchar, "
@@ -95,6 +104,36 @@ def test_a_late_retry_does_not_put_old_rows_over_newer_ones(case: Case) -> None:
     case.load(a_load("b" * 32), [(2, "b")])
     assert case.load(a_load("a" * 32), [(1, "a")]) is None
     assert case.place.rows() == [("2", "b")]
+
+
+partitioned = pytest.mark.parametrize("case", parameters(mode="replace_partition"), indirect=True)
+
+
+@partitioned
+def test_a_partition_that_another_load_replaced_is_loaded_again_by_a_new_run(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")])
+    case.load(a_load("b" * 32), [(1, "b")])
+    assert case.load(a_load("a" * 32), [(1, "a"), (2, "a")]) is None
+    assert case.place.rows() == [("1", "b"), ("2", "a")]
+    case.load(a_load("a" * 32, run_id="a new run"), [(1, "a"), (2, "a")])
+    assert case.place.rows() == [("1", "a"), ("2", "a")]
+
+
+@partitioned
+def test_a_replace_whose_partition_was_replaced_is_loaded_again_by_a_new_run(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")], mode="replace")
+    case.load(a_load("b" * 32), [(1, "b")])
+    case.load(a_load("a" * 32, run_id="a new run"), [(1, "a")], mode="replace")
+    assert case.place.rows() == [("1", "a")]
+
+
+@partitioned
+def test_an_append_beside_a_replaced_partition_is_not_doubled(case: Case) -> None:
+    case.load(a_load("a" * 32), [(1, "a"), (2, "a")], mode="append")
+    case.load(a_load("b" * 32), [(1, "b")])
+    again = a_load("a" * 32, run_id="a new run")
+    assert case.load(again, [(1, "a"), (2, "a")], mode="append") is None
+    assert case.place.rows() == [("1", "b"), ("2", "a")]
 
 
 @every_mode

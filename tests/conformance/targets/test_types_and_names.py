@@ -94,7 +94,7 @@ def test_any_text_may_be_a_column(case: Case) -> None:
     assert case.place.rows("id", "name", *NAMES) == [tuple(str(v) for v in row)]
 
 
-@pytest.mark.parametrize("case", parameters(reshaped=False), indirect=True)
+@pytest.mark.parametrize("case", parameters(database=True), indirect=True)
 @pytest.mark.parametrize("name", NAMES)
 def test_any_text_may_be_a_table(case: Case, name: str) -> None:
     case.place.execute("create table orders (id bigint, name varchar)")

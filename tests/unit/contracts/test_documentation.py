@@ -9,6 +9,7 @@ import pytest
 
 from airflow_etl_provider.contracts.document import read_document
 from airflow_etl_provider.contracts.files import contract_from_text, pipeline_from_text
+from airflow_etl_provider.contracts.inputs import InputSpec
 from airflow_etl_provider.contracts.mapping import (
     Approval,
     ColumnMapping,
@@ -17,7 +18,7 @@ from airflow_etl_provider.contracts.mapping import (
     Unmapped,
 )
 from airflow_etl_provider.contracts.patterns import PATTERNS
-from airflow_etl_provider.contracts.pipeline import Pipeline, TargetSpec
+from airflow_etl_provider.contracts.pipeline import DeleteSpec, Pipeline, TargetSpec
 from airflow_etl_provider.contracts.rules import Rule
 from airflow_etl_provider.contracts.source_spec import Dialect, Incremental, SourceSpec
 from airflow_etl_provider.exceptions import SpecificationError
@@ -25,10 +26,12 @@ from airflow_etl_provider.exceptions import SpecificationError
 DOCS = Path(__file__).parents[3] / "docs"
 
 PAGES = {
-    "pipelines.md": (Pipeline, SourceSpec, TargetSpec, Dialect, Incremental),
+    "pipelines.md": (Pipeline, SourceSpec, InputSpec, TargetSpec, DeleteSpec, Dialect, Incremental),
     "mapping-contracts.md": (MappingContract, ColumnMapping, DatasetRef, Approval, Unmapped),
     "rules.md": (Rule,),
 }
+
+SELECT = {"inputs", "select"}
 
 DEFAULTS = {
     "pipeline": "pipeline: p\n",
@@ -57,6 +60,8 @@ def read(text: str) -> object:
             f"contract: c\ntarget: {{ fields: {{ {fields} }} }}\n{text}", name="example"
         )
     missing = "".join(default for key, default in DEFAULTS.items() if key not in keys)
+    if keys.keys() >= SELECT:
+        missing = missing.replace(DEFAULTS["source"], "")
     return pipeline_from_text(missing + text, name="example")
 
 

@@ -14,11 +14,19 @@ from airflow_etl_provider.exceptions import SpecificationError
 
 HEAD = "pipeline: p\nsource: { location: a.csv }\ntarget: { location: a.parquet }\n"
 MERGE = "pipeline: p\nsource: { location: a.csv }\n"
+KEYED = MERGE + "target: { connection: c, table: t, mode: merge, key: id, "
 CONTRACT = (
     "contract: c\ntarget: { fields: { x: int64 } }\ncolumns:\n  x: { from: a, convert: cast }\n"
 )
 
+SELECT = (
+    "pipeline: p\ntarget: { location: a.parquet }\ninputs: { a: { location: a.csv } }\n"
+    "select: select id from a\n"
+)
+
 VALID_PIPELINES = [
+    SELECT,
+    SELECT.replace("a: {", "Größe 2: { format: tsv, fields: { id: 'decimal(12,2)' },"),
     HEAD,
     HEAD + "mapping: by_name\nfilter: a > 1\ndescription: text\nengine: duckdb\nquarantine: q\n",
     HEAD + "mapping: a/b.YML\n",
@@ -50,11 +58,25 @@ VALID_PIPELINES = [
     MERGE + "target: { connection: c, table: t, mode: merge, key: [a, b] }\n",
     MERGE + "target: { connection: c, table: t, load_columns: true, on_reload: replace_load }\n",
     MERGE + "target: { location: 'duckdb:///a.db', table: t, mode: replace }\n",
+    KEYED + "deletes: { when: op = 'D' } }\n",
+    KEYED + "lock_timeout: 10 minutes, statement_timeout: 3600 }\n",
+    KEYED + "deletes: { when: op = 'D', how: soft, column: deleted_at } }\n",
     HEAD
     + "mapping: { contract: c, target: { fields: { x: int64 } }, columns: { x: { from: a } } }\n",
 ]
 
 INVALID_PIPELINES = [
+    SELECT + "source: { location: a.csv }\n",
+    HEAD + "select: select 1\n",
+    HEAD + "inputs: { a: { location: a.csv } }\n",
+    SELECT.replace("select: select id from a\n", ""),
+    SELECT.replace("{ a: { location: a.csv } }", "{}"),
+    SELECT.replace("a: {", "'a:b': {"),
+    SELECT.replace("a: {", "' a': {"),
+    SELECT.replace("location: a.csv", "format: csv"),
+    SELECT.replace("a.csv }", "a.csv, fields: { id: integer } }"),
+    SELECT.replace("a.csv }", "a.csv, incremental: { by: data_interval, column: at } }"),
+    SELECT.replace("a.csv }", "a.jsonl, format: jsonl, header_rows: 1 }"),
     "source: { location: a.csv }\ntarget: { location: a.parquet }\n",
     HEAD + "filtr: a\n",
     HEAD + "filter: ''\n",
@@ -118,6 +140,13 @@ INVALID_PIPELINES = [
     MERGE + "target: { location: a, mode: replace, latest_by: at }\n",
     MERGE + "target: { location: a, on_reload: replace_load }\n",
     MERGE + "target: { location: a, load_columns: 1 }\n",
+    MERGE + "target: { location: a, deletes: { when: op = 'D' } }\n",
+    KEYED + "deletes: { how: hard } }\n",
+    KEYED + "lock_timeout: ten minutes }\n",
+    KEYED + "lock_timeout: 0 }\n",
+    KEYED + "deletes: { when: op = 'D', how: soft } }\n",
+    KEYED + "deletes: { when: op = 'D', column: deleted_at } }\n",
+    KEYED + "deletes: { when: op = 'D', how: gentle } }\n",
 ]
 
 VALID_CONTRACTS = [

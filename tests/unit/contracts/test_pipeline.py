@@ -176,6 +176,17 @@ def test_python_gets_an_error_of_ours_with_every_problem_in_it():
         ("target", {"location": "a.csv", "mode": "merge"}, "target.key: is missing"),
         ("target", {"location": "a.csv", "latest_by": "at"}, "target.latest_by: goes with"),
         ("target", {"location": "a.csv", "key": ["id", "id"]}, "names 'id' twice"),
+        ("target", {"location": "a.csv", "deletes": {"when": "a"}}, "target.deletes: goes with"),
+        (
+            "target",
+            {"location": "a", "mode": "merge", "key": "a", "deletes": {"when": "a", "how": "soft"}},
+            "target.deletes.column: is missing",
+        ),
+        (
+            "target",
+            {"location": "a", "mode": "merge", "key": "a", "deletes": {"when": "a", "column": "b"}},
+            "target.deletes.column: goes with `how: soft`",
+        ),
         (
             "target",
             {"location": "a.csv", "on_reload": "replace_load"},

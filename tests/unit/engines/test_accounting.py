@@ -41,7 +41,7 @@ def test_load_rules_see_the_figures_by_name() -> None:
     tally = Tally()
     one = tally.begin("a")
     one.records, one.good, one.quarantined, one.filtered = 10, 7, 2, 1
-    assert dict(tally.load_figures()) == dict(zip(LOAD_NAMES, (7, 10, 2, 1, 0), strict=True))
+    assert dict(tally.load_figures()) == dict(zip(LOAD_NAMES, (7, 10, 2, 1, 0, 0), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def test_locations_are_rendered_and_nothing_else():
     made = task(given)
 
     assert made.source.location == "in/2026-11-01.csv"
-    assert made.quarantine == "q/2026-11-01"
+    assert made.quarantine is not None
+    assert made.quarantine.location == "q/2026-11-01"
     assert made.filter == given.filter
 
 

@@ -187,7 +187,7 @@ class DuckDbBackend:
         width = len(self.plan.columns)
         codes = batch.column(width)
         if codes.null_count == batch.num_rows and not losers:
-            good = batch.select(range(width))
+            good = self._good(batch)
             return Verdicts(good, batch.num_rows, warned=_warned(batch.column(width + 1)))
         keep = pc.is_null(codes)
         filtered = pc.sum(pc.equal(codes, "")).as_py() or 0
@@ -213,8 +213,13 @@ class DuckDbBackend:
         rows = batch.filter(keep)
         for check, count in _warned(rows.column(width + 1)).items():
             warned[check] = warned.get(check, 0) + count
-        good = rows.select(range(width))
+        good = self._good(rows)
         return Verdicts(good, batch.num_rows, failed, filtered, deduplicated, warned)
+
+    def _good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        width = len(self.plan.columns)
+        mark = [] if self.plan.deletes is None else [width + 3]
+        return batch.select([*range(width), *mark])
 
     def _broken_keys(self, loser: Loser) -> tuple[int, ...] | None:
         """The checks that reject the loser, () for warnings alone, None when it is only older."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.plan import UniqueKey
     from airflow_etl_provider.engines.sources.base import Scan
     from airflow_etl_provider.engines.targets.base import Lookups
 
@@ -52,7 +53,7 @@ def find_losers(
     # A row that another table refuses does not compete with those that are loaded.
     looked_up.refuse_keys()
     for number, unique in enumerate(rendered.plan.unique_keys):
-        _collect_hashes(session, rendered, scans, unique.columns, looked_up.keys)
+        _collect_hashes(session, rendered, scans, unique, looked_up.keys)
         connection.execute(
             "CREATE OR REPLACE TABLE suspects AS "
             "SELECT h FROM key_hashes GROUP BY h HAVING count(*) > 1"
@@ -70,17 +71,19 @@ def _collect_hashes(
     session: ComputeSession,
     rendered: RenderedPlan,
     scans: Sequence[Scan],
-    columns: tuple[str, ...],
+    unique: UniqueKey,
     keys: KeyTable,
 ) -> None:
     """Fill the table `key_hashes`, from the keys that were read already or by a pass of its own."""
     connection = session.connection
     connection.execute("CREATE OR REPLACE TABLE key_hashes (h UBIGINT)")
-    if keys.holds(columns):
-        connection.execute(f"INSERT INTO key_hashes {sql_of(keys.hashes(columns))}")
+    if keys.holds(unique.columns) and not unique.with_deletes:
+        connection.execute(f"INSERT INTO key_hashes {sql_of(keys.hashes(unique.columns))}")
         return
     for scan in scans:
-        hashes = rendered.keys(scan.relation(connection), columns)
+        hashes = rendered.keys(
+            scan.relation(connection), unique.columns, with_deletes=unique.with_deletes
+        )
         connection.execute(f"INSERT INTO key_hashes {sql_of(hashes)}")
 
 
@@ -92,7 +95,11 @@ def _settle(
     for at, scan in enumerate(scans):
         rows = sql_of(
             rendered.candidates(
-                scan.relation(connection), unique.columns, unique.latest_by, "suspects"
+                scan.relation(connection),
+                unique.columns,
+                unique.latest_by,
+                "suspects",
+                with_deletes=unique.with_deletes,
             )
         )
         into = "INSERT INTO candidates" if at else "CREATE OR REPLACE TABLE candidates AS"

@@ -5,7 +5,8 @@ The query keeps every row of the scan. Besides the target columns `o0, o1, ...` 
 - `_failed`: NULL for a good row, '' for a filtered one, else the positions of the failed checks,
   each followed by a comma;
 - `_warned`: the same for checks of severity `warn`, NULL where none fails;
-- `_fields`: the source record as JSON, for failed rows only.
+- `_fields`: the source record as JSON, for failed rows only;
+- `_delete`, where records may delete: whether this one does.
 
 Names inside are ours (`s0` a source field, `c1_0` a step, `o1` a column), so that no name in a file
 can collide with them.
@@ -20,7 +21,7 @@ from sqlglot import exp
 
 from airflow_etl_provider.contracts.conversions import Sql
 from airflow_etl_provider.contracts.expressions import parse_expression
-from airflow_etl_provider.contracts.rules import NotNull
+from airflow_etl_provider.contracts.rules import NotNull, RowExpression
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.checks import (
@@ -29,6 +30,7 @@ from airflow_etl_provider.engines.backends.duckdb.checks import (
     is_not_null,
     is_null,
     render_rule,
+    render_unstorable,
     value_literal,
 )
 from airflow_etl_provider.engines.backends.duckdb.conversions import render_conversion
@@ -38,6 +40,7 @@ from airflow_etl_provider.engines.backends.duckdb.expressions import (
     bind_failure,
 )
 from airflow_etl_provider.engines.plan import (
+    DeleteNotComputed,
     DoesNotFit,
     Duplicate,
     IsNull,
@@ -45,6 +48,7 @@ from airflow_etl_provider.engines.plan import (
     NotConverted,
     OutsideInterval,
     RuleBroken,
+    Unstorable,
     WrongKey,
 )
 from airflow_etl_provider.exceptions import SpecificationError
@@ -55,9 +59,15 @@ if TYPE_CHECKING:
         InSet,
         Length,
         Matches,
-        RowExpression,
     )
-    from airflow_etl_provider.engines.plan import Interval, Plan, PlannedColumn, RowCheck, Step
+    from airflow_etl_provider.engines.plan import (
+        Deletes,
+        Interval,
+        Plan,
+        PlannedColumn,
+        RowCheck,
+        Step,
+    )
 
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
 
@@ -99,33 +109,54 @@ class RenderedPlan:
         """The query of the module's docstring over `relation` (a view's name)."""
         judged = self._judged(relation)
         columns = [_name(f"o{i}") for i in range(len(self.plan.columns))]
-        return exp.select(
+        query = exp.select(
             *columns, _name("_failed"), _name("_warned"), self._fields().as_("_fields")
         ).from_(judged.subquery("judged"))
+        return query if self.plan.deletes is None else query.select(_name("_delete"))
 
-    def keys(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
+    def keys(
+        self, relation: str, columns: tuple[str, ...], *, with_deletes: bool = False
+    ) -> exp.Select:
         """One 64-bit hash per kept row whose key has no NULL; nothing else is computed."""
         values = self.outputs(columns)
         return (
             exp.select(call("hash", *values).as_("h"))
             .from_(self._stacked(relation).subquery("stacked"))
-            .where(exp.and_(self.kept.copy(), *[is_not_null(v) for v in values]))
+            .where(
+                exp.and_(
+                    self.kept.copy(),
+                    *[is_not_null(v) for v in values],
+                    *self._competing(with_deletes=with_deletes),
+                )
+            )
         )
 
     def key_values(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
-        """The target columns of all kept rows; nothing else is computed."""
+        """The target columns of all kept rows that bring a row; nothing else is computed."""
         return (
             exp.select(*self.outputs(columns))
             .from_(self._stacked(relation).subquery("stacked"))
-            .where(self.kept.copy())
+            .where(exp.and_(self.kept.copy(), *self._competing(with_deletes=False)))
         )
 
     def outputs(self, columns: tuple[str, ...]) -> list[exp.Column]:
         """Target columns by the names that queries of ours give them."""
         return [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
 
+    def _competing(self, *, with_deletes: bool) -> list[exp.Expr]:
+        """A record that deletes brings no row that others could repeat."""
+        if with_deletes or self.plan.deletes is None:
+            return []
+        return [exp.Not(this=_name("_delete"))]
+
     def candidates(
-        self, relation: str, columns: tuple[str, ...], latest_by: str | None, hashes: str
+        self,
+        relation: str,
+        columns: tuple[str, ...],
+        latest_by: str | None,
+        hashes: str,
+        *,
+        with_deletes: bool = False,
     ) -> exp.Select:
         """Rows that compete and whose key hash is in table `hashes`, with positions."""
         names = self.plan.target.names
@@ -148,6 +179,7 @@ class RenderedPlan:
                 exp.and_(
                     self._competes(),
                     exp.In(this=call("hash", *values), query=suspects.subquery()),
+                    *self._competing(with_deletes=with_deletes),
                 )
             )
         )
@@ -228,6 +260,10 @@ class _Renderer:
         depths = [self._column(at, column) for at, column in enumerate(self.plan.columns)]
         for depth in range(max((len(steps) for steps in depths), default=0)):
             self.rendered.layers.append([s[depth] for s in depths if depth < len(s)])
+        if self.plan.deletes is not None:
+            # A condition that can't be computed is false here; a check of its own rejects.
+            deletes = self._source_condition(self.plan.deletes.when, on_error=False)
+            self.rendered.layers[0].append(_true(deletes).as_("_delete"))
         self.rendered.layers.append(
             [
                 self._final(at, column, steps=len(depths[at])).as_(f"o{at}", quoted=True)
@@ -237,12 +273,14 @@ class _Renderer:
         self.rendered.kept = self._kept()
         before: Between | Length | None = None
         for at, check in enumerate(self.plan.row_checks):
-            self.rendered.tests[at] = self._test(check)
+            test = self._test(check)
             whole = check.test.whole if isinstance(check.test, RuleBroken) else None
-            if whole is None:
-                self.rendered.gates[at] = self.rendered.tests[at]
-            elif whole is not before:
-                self.rendered.gates[at] = self._rule(whole)
+            gate = test if whole is None else self._rule(whole)
+            if self.plan.deletes is not None and not self._concerns_deletes(check):
+                test, gate = _unless_deleted(test), _unless_deleted(gate)
+            self.rendered.tests[at] = test
+            if whole is None or whole is not before:
+                self.rendered.gates[at] = gate
             before = whole
         return self.rendered
 
@@ -332,7 +370,23 @@ class _Renderer:
                         exp.and_(_true(condition), exp.paren(failure.condition))
                     )
             value = exp.Case(ifs=[exp.If(this=condition.copy(), true=value)])
+        if self.plan.deletes is not None and at not in self.plan.deletes.needs:
+            value = exp.Case(ifs=[exp.If(this=exp.Not(this=_name("_delete")), true=value)])
         return value
+
+    def _concerns_deletes(self, check: RowCheck) -> bool:
+        """Whether a record that deletes must pass the check: it is about what such a one needs."""
+        needs = cast("Deletes", self.plan.deletes).needs
+        test = check.test
+        if isinstance(test, NotConverted | DoesNotFit | Unstorable | IsNull):
+            return test.column in needs
+        if isinstance(test, NotComputed):
+            return test.column is None or test.column in needs
+        if isinstance(test, RuleBroken):
+            if isinstance(test.check, RowExpression):
+                return False
+            return self.plan.target.names.index(test.check.column) in needs
+        return True
 
     def _kept(self) -> exp.Expr:
         conditions = []
@@ -363,6 +417,9 @@ class _Renderer:
             length = call("length", _name(f"o{test.column}"))
             longer = exp.GT(this=length, expression=exp.Literal.number(test.length))
             return call("coalesce", longer, exp.Boolean(this=False))
+        if isinstance(test, Unstorable):
+            of = self.plan.columns[test.column].type
+            return render_unstorable(_name(f"o{test.column}"), of, limit=test.limit)
         if isinstance(test, IsNull):
             return self._missing(is_null(_name(f"o{test.column}")), test.column)
         if isinstance(test, OutsideInterval):
@@ -374,6 +431,8 @@ class _Renderer:
         if isinstance(test, NotComputed):
             sql = self.plan.filter if test.column is None else self.plan.columns[test.column].when
             return self._source_failure(cast("str", sql))
+        if isinstance(test, DeleteNotComputed):
+            return self._source_failure(cast("Deletes", self.plan.deletes).when)
         if isinstance(test, RuleBroken):
             if isinstance(test.check, NotNull):
                 at = self.plan.target.names.index(test.check.column)
@@ -415,6 +474,10 @@ class _Renderer:
             parse_expression(sql, kind="rule"), schema=self.plan.target, on_error=False
         )
         return self._renamed(bound, self.plan.target, "o")
+
+
+def _unless_deleted(test: exp.Expr) -> exp.Expr:
+    return exp.and_(exp.Not(this=_name("_delete")), exp.paren(test))
 
 
 def _true(condition: exp.Expr) -> exp.Expr:

@@ -21,6 +21,8 @@ from airflow_etl_provider.engines.sources.delimited.bits import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_etl_provider.engines.sources.delimited.bits import Bits
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 
@@ -90,10 +92,17 @@ def delimiters_outside(line: bytes, dialect: ResolvedDialect) -> int | None:
     return sum(part.count(delimiter) for part in parts[::2])
 
 
-def count_bytes(stream: BinaryIO, dialect: ResolvedDialect, *, body: int) -> ByteCount:
+def count_bytes(
+    stream: BinaryIO,
+    dialect: ResolvedDialect,
+    *,
+    body: int,
+    stopped: Callable[[], bool] | None = None,
+) -> ByteCount:
     """Read a decompressed stream once, from its first byte on.
 
     :param body: where the records begin (`body_offset`).
+    :param stopped: asked now and then; the count of a stream that was not read to its end is wrong.
     """
     import numpy as np
 
@@ -102,7 +111,7 @@ def count_bytes(stream: BinaryIO, dialect: ResolvedDialect, *, body: int) -> Byt
     _skip(stream, body)
     while filled := _fill(stream, buffer):
         counter.add(buffer, np.frombuffer(buffer, np.uint8, filled))
-        if counter.hazard:
+        if counter.hazard or (stopped is not None and stopped()):
             break
     return counter.result()
 

@@ -223,7 +223,7 @@ class CarefulScan(_FileScan):
     def _batches(self) -> Iterator[pa.RecordBatch]:
         if self._log is not None:
             self._log.close()
-        log = self._log = RejectLog(self.input.name)
+        log = self._log = RejectLog(self.input.name, scratch=self._file.scratch)
         self._good, self._finished = 0, False
         for batch, _, broken in split_batches(self._file.stored.chunks(), self._dialect):
             self._good += batch.num_rows

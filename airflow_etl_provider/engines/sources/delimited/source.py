@@ -6,11 +6,12 @@ import codecs
 import glob
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
+from airflow_etl_provider.engines.sources.delimited.ahead import WORTHWHILE, CountAhead
 from airflow_etl_provider.engines.sources.delimited.candidates import plain_dialect
 from airflow_etl_provider.engines.sources.delimited.count import body_offset, count_bytes
 from airflow_etl_provider.engines.sources.delimited.header import name_columns
@@ -62,7 +63,9 @@ class DelimitedSource:
         self._spec = spec
         self._all_text = all_text
         self._counts: dict[InputIdentity, ByteCount] = {}
+        self._ahead: tuple[InputIdentity, CountAhead] | None = None
         self._entries = {entry.file.identity: entry for entry in self._open(files)}
+        self._following = dict(pairwise(self._entries))
         first = next(iter(self._entries.values()))
         self._fields = first.dialect.columns
 
@@ -72,7 +75,9 @@ class DelimitedSource:
 
     @property
     def schema(self) -> Schema:
-        return Schema(tuple(Field(name, LogicalType("string")) for name in self._fields))
+        # A line with a NUL in it is rejected as `bad_encoding`, on either road.
+        text = LogicalType("string")
+        return Schema(tuple(Field(name, text, nul_free=True) for name in self._fields))
 
     @cached_property
     def suggested(self) -> Schema:
@@ -93,9 +98,16 @@ class DelimitedSource:
             body=entry.body or 0,
         )
 
+    def read_ahead(self) -> None:
+        self._count_ahead(next(iter(self._entries.values())))
+
     def why_careful(self, input: InputIdentity) -> str | None:
         """Why a file is read by our splitter; None: DuckDB reads the same of it, and faster."""
         entry = self._entries[input]
+        return self._why_plainly_careful(entry) or self._count(entry).hazard
+
+    def _why_plainly_careful(self, entry: _Entry) -> str | None:
+        """What can be told without reading the file."""
         dialect, stored = entry.dialect, entry.file.stored
         reason = dialect.needs_splitter
         if reason is not None:
@@ -108,17 +120,44 @@ class DelimitedSource:
             return "a place that DuckDB can't read"
         if entry.body is None:
             return "a preamble or header that is not plain"
-        return self._count(entry).hazard
+        return None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        if self._ahead is not None:
+            self._ahead[1].give_up()
+            self._ahead = None
 
     def _count(self, entry: _Entry) -> ByteCount:
         identity = entry.file.identity
         if identity not in self._counts:
-            with entry.file.stored.open() as stream:
-                self._counts[identity] = count_bytes(stream, entry.dialect, body=entry.body or 0)
+            if self._ahead is not None and self._ahead[0] == identity:
+                ahead, self._ahead = self._ahead[1], None
+                self._counts[identity] = ahead.result()
+            else:
+                with entry.file.stored.open() as stream:
+                    body = entry.body or 0
+                    self._counts[identity] = count_bytes(stream, entry.dialect, body=body)
+            self._count_next(identity)
         return self._counts[identity]
+
+    def _count_next(self, identity: InputIdentity) -> None:
+        """Count the file after this one while this one is read."""
+        if self._ahead is None:
+            following = self._following.get(identity)
+            if following is not None:
+                self._count_ahead(self._entries[following])
+
+    def _count_ahead(self, entry: _Entry) -> None:
+        stored = entry.file.stored
+        if (
+            entry.file.identity in self._counts
+            or entry.file.disk_size < WORTHWHILE
+            or stored.remote is not None
+            or self._why_plainly_careful(entry) is not None
+        ):
+            return
+        ahead = CountAhead(stored, entry.dialect, body=entry.body or 0)
+        self._ahead = (entry.file.identity, ahead)
 
     def _open(self, files: tuple[FileInput, ...]) -> Iterator[_Entry]:
         """Sniff the first file that has columns; the others must have the same ones."""

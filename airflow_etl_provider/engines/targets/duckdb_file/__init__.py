@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from airflow_etl_provider.engines.targets.duckdb_file.target import DuckDbTarget
+from airflow_etl_provider.engines.targets.duckdb_file.target import WAIT_SECONDS, DuckDbTarget
 
-__all__ = ["DuckDbTarget"]
+__all__ = ["WAIT_SECONDS", "DuckDbTarget"]

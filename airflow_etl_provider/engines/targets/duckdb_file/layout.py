@@ -122,6 +122,17 @@ def _logical(physical: str) -> LogicalType | None:
         return None
 
 
+def _check_deleted_at(table: TableLayout, name: str) -> None:
+    column = table.column(name)
+    kind = column.type.kind if column is not None and column.type is not None else None
+    if column is None or kind != "timestamptz" or not column.nullable:
+        raise TargetSchemaError(
+            f"Table {table.name!r} needs a column {name!r} of type timestamptz that may be NULL: "
+            "soft deletes put their time there.",
+            hint="Add it with ALTER TABLE ... ADD COLUMN.",
+        )
+
+
 def check_fit(table: TableLayout, schema: Schema, write: WriteSpec) -> None:
     """Check that a load's columns can go into the table.
 
@@ -136,6 +147,8 @@ def check_fit(table: TableLayout, schema: Schema, write: WriteSpec) -> None:
             f"Table {table.name!r} has no column {missing[0]!r}{added}. It has: {there}.",
             hint="Add the column to the table, or take it out of the contract.",
         )
+    if write.deletes is not None and write.deletes.column is not None:
+        _check_deleted_at(table, write.deletes.column)
     given = {field.name.lower() for field in schema}
     for column in table.columns:
         if not column.nullable and not column.has_default and column.name.lower() not in given:

@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
-from airflow_etl_provider.engines.targets.ledger import entry_from_dict, entry_to_dict
+from airflow_etl_provider.engines.targets.ledger import (
+    entry_from_dict,
+    entry_to_dict,
+    supersedes,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -79,13 +83,13 @@ class FileLedger:
         return [self._entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
     def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:
-        """The load's entry, and whether another load replaced the whole table since."""
+        """The load's entry, and whether another load replaced rows of it since (`supersedes`)."""
         found: LedgerEntry | None = None
         superseded = False
         for entry in self.entries():
             if entry.load_id == load_id:
                 found = entry
-            elif found is not None and entry.mode == "replace":
+            elif found is not None and supersedes(entry.mode, found.mode):
                 superseded = True
         return found, superseded
 
@@ -117,6 +121,14 @@ class FileLedger:
         values["positions"] = json.dumps(entry.positions)
         self.connection.execute(_INSERT, values)
         self._forget_epoch(entry.load_id)
+
+    def forget(self, entry: LedgerEntry) -> None:
+        """Take a load out, and let no attempt at it that is under way publish."""
+        self.connection.execute(
+            "DELETE FROM main._etl_loads WHERE target = ? AND load_id = ?",
+            [self.table, entry.load_id],
+        )
+        self.next_epoch(entry.load_id, previous=entry)
 
     def _forget_epoch(self, load_id: str) -> None:
         self.connection.execute(

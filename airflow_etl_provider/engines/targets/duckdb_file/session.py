@@ -9,6 +9,7 @@ from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema
 from airflow_etl_provider.engines.targets.attempt_file import AttemptFile, os_error_of
 from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, Published, WriteSpec
+from airflow_etl_provider.engines.targets.deletes import DELETE_MARK, with_mark
 from airflow_etl_provider.engines.targets.duckdb_file.layout import (
     TableLayout,
     check_fit,
@@ -29,6 +30,7 @@ from airflow_etl_provider.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -40,7 +42,24 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
     from airflow_etl_provider.engines.targets.duckdb_file.target import DuckDbTarget
 
-__all__ = ["DuckDbSession"]
+__all__ = ["DuckDbSession", "remove_load", "table_schema"]
+
+
+def remove_load(connection: DuckDBPyConnection, layout: TableLayout, load_id: str) -> int:
+    """Remove the rows that carry the id of a load; returns how many."""
+    from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
+
+    catalog = str(run_sql(connection, "SELECT current_database()")[0][0])
+    statements = Statements(catalog, layout.schema, layout.name, columns=())
+    return int(connection.execute(statements.clear_load(), [load_id]).fetchall()[0][0])
+
+
+def table_schema(schema: Schema, write: WriteSpec) -> Schema:
+    """The columns that the table must have: those of the load and our own."""
+    full = with_load_columns(schema, write)
+    if write.deletes is None or write.deletes.column is None:
+        return full
+    return Schema((*full.fields, Field(write.deletes.column, LogicalType("timestamptz"))))
 
 
 class DuckDbSession:
@@ -66,6 +85,7 @@ class DuckDbSession:
         self._replaces = replaces
         self._stage: AttemptFile | None = None
         self._rows = 0
+        self._loaded_at: datetime | None = None
         self._over = done is not None
 
     @property
@@ -78,7 +98,18 @@ class DuckDbSession:
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        return to_arrow_schema(self._typed)
+        return with_mark(to_arrow_schema(self._incoming()), self._write)
+
+    def _incoming(self) -> Schema:
+        """What rows bring; records that delete have nothing but the key and `latest_by`."""
+        if self._write.deletes is None:
+            return self._typed
+        return Schema(
+            tuple(
+                Field(f.name, f.type, nullable=f.nullable or f.name not in self._write.key)
+                for f in self._typed
+            )
+        )
 
     def open_lookups(self, wanted: Sequence[KeyLookup]) -> DuckDbLookups:
         from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups, OwnTable
@@ -98,8 +129,11 @@ class DuckDbSession:
 
         self._check_open()
         target = self._target
-        schema = to_arrow_schema(with_load_columns(self._typed, self._write))
-        loaded_at = target.clock()
+        columns = self._incoming()
+        if self._write.deletes is not None:
+            columns = Schema((*columns, Field(DELETE_MARK, LogicalType("bool"), nullable=False)))
+        schema = to_arrow_schema(with_load_columns(columns, self._write))
+        self._loaded_at = loaded_at = target.clock()
         load_id = self._load.load_id if self._write.load_columns else None
         try:
             stage = AttemptFile(target.path, load_id=self._load.load_id, epoch=self._epoch)
@@ -173,6 +207,8 @@ class DuckDbSession:
             raise EtlError(f"This attempt at {self._target.name} is over already.")
 
     def _publish_rows(self, connection: DuckDBPyConnection) -> Published:
+        from airflow_etl_provider.engines.targets.duckdb_file.statements import STAGED
+
         statements = self._prepare_table(connection)
         if self._write.mode == "replace":
             connection.execute(statements.clear())
@@ -182,7 +218,12 @@ class DuckDbSession:
         self._register(connection)
         if self._write.mode == "merge":
             return self._merge(connection, statements)
-        inserted = _number(connection, statements.insert())
+        if self._write.mode == "replace_partition":
+            connection.execute(statements.stage())
+            connection.execute(statements.clear_partitions(self._write.partition_by))
+            inserted = _number(connection, statements.insert(STAGED))
+        else:
+            inserted = _number(connection, statements.insert())
         if inserted != self._rows:
             raise TargetError(
                 f"{self._target.name} took {inserted} of {self._rows} rows. Nothing was published."
@@ -205,7 +246,7 @@ class DuckDbSession:
         """Create the table where it is missing; one that was changed meanwhile must still fit."""
         from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
 
-        full = with_load_columns(self._typed, self._write)
+        full = table_schema(self._typed, self._write)
         layout = read_layout(connection, self._target.table)
         if layout is not None:
             check_fit(layout, full, self._write)
@@ -220,9 +261,10 @@ class DuckDbSession:
             catalog=catalog,
             schema=layout.schema if layout else (table.schema or "main"),
             table=layout.name if layout else table.name,
-            columns=full.names,
+            columns=with_load_columns(self._typed, self._write).names,
             key=self._write.key,
             latest_by=self._write.latest_by,
+            deleted_at=self._write.deletes.column if self._write.deletes else None,
         )
         if layout is None:
             not_null = self._write.key if self._write.mode == "merge" else ()
@@ -269,6 +311,11 @@ class DuckDbSession:
                 f"({key}) is no key of it.",
                 hint="Name all columns of the key.",
             )
+        deletes, kept = 0, 0
+        if self._write.deletes is not None:
+            kept = self._delete_rows(connection, statements)
+            deletes = _number(connection, statements.drop_marked())
+            self._rows -= deletes
         older_query = statements.older()
         older = _number(connection, older_query) if older_query else 0
         merged = _number(connection, statements.merge())
@@ -279,7 +326,22 @@ class DuckDbSession:
             raise TargetError(
                 f"{self._target.name} took {merged} of {expected} rows. Nothing was published."
             )
-        return Published(rows_loaded=expected, rows_deduplicated=older)
+        return Published(
+            rows_loaded=expected, rows_deduplicated=older + kept, rows_deleted=deletes - kept
+        )
+
+    def _delete_rows(self, connection: DuckDBPyConnection, statements: Statements) -> int:
+        """Delete what staged records delete; returns how many the table has something newer than.
+
+        The file is ours alone until the commit, so they can be counted before.
+        """
+        kept = _number(connection, statements.count_kept())
+        if statements.deleted_at is None:
+            connection.execute(statements.delete_marked())
+        else:
+            extra = ("_etl_load_id", "_etl_loaded_at") if self._write.load_columns else ()
+            connection.execute(statements.mark_deleted(extra), [self._loaded_at])
+        return kept
 
 
 def _number(connection: DuckDBPyConnection, sql: str) -> int:

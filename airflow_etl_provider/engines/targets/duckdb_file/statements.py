@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
+from airflow_etl_provider.engines.targets.deletes import DELETE_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ INCOMING = "_etl_incoming"
 """The Arrow stream, registered on the connection."""
 
 STAGED = "_etl_staged"
-"""A temporary table: merge reads the rows more than once."""
+"""A temporary table: merge and replace_partition read the rows more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Statements:
     columns: tuple[str, ...]
     key: tuple[str, ...] = ()
     latest_by: str | None = None
+    deleted_at: str | None = None
 
     def create(self, schema: Schema, *, not_null: Sequence[str]) -> str:
         """The table as the contract has it."""
@@ -60,8 +62,17 @@ class Statements:
         condition = exp.EQ(this=_column("_etl_load_id"), expression=exp.Placeholder())
         return _sql(exp.delete(self._target()).where(condition))
 
-    def insert(self) -> str:
-        rows = exp.select(*[_column(name) for name in self.columns]).from_(_temporary(INCOMING))
+    def clear_partitions(self, partition_by: Sequence[str]) -> str:
+        """Remove the rows of the partitions that are staged; NULL is a value here."""
+        same = [
+            exp.NullSafeEQ(this=_column(name, "t"), expression=_column(name, "s"))
+            for name in partition_by
+        ]
+        staged = exp.select(exp.Literal.number(1)).from_(_staged("s")).where(exp.and_(*same))
+        return _sql(exp.Delete(this=self._target("t")).where(exp.Exists(this=staged)))
+
+    def insert(self, source: str = INCOMING) -> str:
+        rows = exp.select(*[_column(name) for name in self.columns]).from_(_temporary(source))
         return _sql(exp.insert(rows, self._target(), columns=[_name(n) for n in self.columns]))
 
     def count_present(self, key: Sequence[str]) -> str:
@@ -111,16 +122,58 @@ class Statements:
         never_null = exp.Coalesce(this=newer, expressions=[exp.Boolean(this=False)])
         return _sql(joined.where(exp.Not(this=exp.paren(never_null))))
 
+    def count_kept(self) -> str:
+        """How many records don't delete because the table has something newer."""
+        joined = _count().from_(_staged("s")).join(self._target("t"), on=self._same_key())
+        current = exp.Coalesce(this=self._is_current(), expressions=[exp.false()])
+        return _sql(joined.where(exp.and_(_column(DELETE_MARK, "s"), exp.Not(this=current))))
+
+    def delete_marked(self) -> str:
+        """Remove the rows that staged records delete."""
+        delete = exp.Delete(this=self._target("t"), using=[_staged("s")])
+        return _sql(delete.where(self._deletes()))
+
+    def mark_deleted(self, extra: Sequence[str]) -> str:
+        """Note the time in them instead, which is the parameter; the first time stays.
+
+        `latest_by` moves on with the record, or an older one could bring the row back afterwards.
+        """
+        deleted_at = self.deleted_at or ""
+        time = exp.Coalesce(this=_column(deleted_at, "t"), expressions=[exp.Placeholder()])
+        carried = [*filter(None, [self.latest_by]), *extra]
+        update = exp.Update(
+            this=self._target("t"),
+            expressions=[
+                exp.EQ(this=_column(deleted_at), expression=time),
+                *[exp.EQ(this=_column(c), expression=_column(c, "s")) for c in carried],
+            ],
+        )
+        return _sql(update.from_(_staged("s")).where(self._deletes()))
+
+    def drop_marked(self) -> str:
+        """Take the records that delete out of what was staged."""
+        return _sql(exp.delete(_staged()).where(_column(DELETE_MARK)))
+
+    def _deletes(self) -> exp.Condition:
+        return exp.and_(_column(DELETE_MARK, "s"), self._same_key(), self._is_current())
+
+    def _is_current(self) -> exp.Condition:
+        """Whether the table's row is not newer than the record."""
+        return exp.true() if self.latest_by is None else exp.paren(self._is_newer())
+
     def merge(self) -> str:
         keys = {name.lower() for name in self.key}
-        others = [name for name in self.columns if name.lower() not in keys]
+        changes = [
+            exp.EQ(this=_column(name), expression=_column(name, "s"))
+            for name in self.columns
+            if name.lower() not in keys
+        ]
+        if self.deleted_at is not None:
+            # A row that comes again is there again.
+            changes.append(exp.EQ(this=_column(self.deleted_at), expression=exp.null()))
         whens: list[exp.Expression] = []
-        if others:
-            update = exp.Update(
-                expressions=[
-                    exp.EQ(this=_column(name), expression=_column(name, "s")) for name in others
-                ]
-            )
+        if changes:
+            update = exp.Update(expressions=changes)
             whens.append(
                 exp.When(
                     matched=True,

@@ -10,12 +10,23 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.targets.attempt_file import os_error_of, sweep_dead_attempts
+from airflow_etl_provider.engines.targets.base import Undone
+from airflow_etl_provider.engines.targets.deletes import require_deletes
 from airflow_etl_provider.engines.targets.duckdb_file.layout import check_fit, read_layout
 from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
-from airflow_etl_provider.engines.targets.duckdb_file.session import DuckDbSession
+from airflow_etl_provider.engines.targets.duckdb_file.session import (
+    DuckDbSession,
+    remove_load,
+    table_schema,
+)
 from airflow_etl_provider.engines.targets.duckdb_file.store import opened, transaction
-from airflow_etl_provider.engines.targets.incoming import with_load_columns
-from airflow_etl_provider.engines.targets.ledger import judge_reload, require_load_columns
+from airflow_etl_provider.engines.targets.ledger import (
+    check_undone,
+    judge_reload,
+    judge_undo,
+    require_load_columns,
+    require_partition,
+)
 from airflow_etl_provider.engines.targets.table_name import parse_table_name
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -30,12 +41,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
     from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups
 
-__all__ = ["DuckDbTarget"]
+__all__ = ["WAIT_SECONDS", "DuckDbTarget"]
+
+WAIT_SECONDS = 60.0
+"""How long to wait for another process where the pipeline does not say."""
 
 
 class DuckDbTarget:
@@ -50,7 +65,7 @@ class DuckDbTarget:
         path: Path,
         *,
         table: str,
-        wait_seconds: float = 60.0,
+        wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.path = path.expanduser().resolve()
@@ -79,10 +94,13 @@ class DuckDbTarget:
         with opened(self.path, wait_seconds=self.wait_seconds) as connection:
             return self.ledger_on(connection).entries()
 
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return None
+
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> DuckDbSession:
         _check_mode(schema, write)
         require_load_columns(load, write)
-        full = with_load_columns(schema, write)
+        full = table_schema(schema, write)
         _check_names(full)
         try:
             with opened(self.path, wait_seconds=self.wait_seconds) as connection:
@@ -119,6 +137,25 @@ class DuckDbTarget:
             wait_seconds=self.wait_seconds,
         )
 
+    def undo(self, load_id: str) -> Undone:
+        if not self.path.exists():
+            judge_undo(None, load_id, target=self.name, load_columns=False)
+        with (
+            opened(self.path, wait_seconds=self.wait_seconds) as connection,
+            transaction(connection),
+        ):
+            ledger = self.ledger_on(connection)
+            found, superseded = ledger.find(load_id)
+            layout = read_layout(connection, self.table)
+            marked = layout is None or layout.column("_etl_load_id") is not None
+            entry = judge_undo(found, load_id, target=self.name, load_columns=marked)
+            deleted = 0
+            if layout is not None:
+                deleted = remove_load(connection, layout, load_id)
+            check_undone(entry, deleted=deleted, gone=superseded or layout is None)
+            ledger.forget(entry)
+        return Undone(entry, deleted)
+
     def close(self) -> None:
         return
 
@@ -132,11 +169,10 @@ class DuckDbTarget:
 def _check_mode(schema: Schema, write: WriteSpec) -> None:
     if not len(schema):
         raise SpecificationError("The load has no columns.")
-    if write.mode not in ("append", "replace", "merge"):
-        raise NotSupportedYetError(
-            f"Mode {write.mode!r} is not supported yet by a DuckDB file; append, replace and merge "
-            "are."
-        )
+    if write.mode not in ("append", "replace", "replace_partition", "merge"):
+        raise NotSupportedYetError(f"Mode {write.mode!r} is not supported yet by a DuckDB file.")
+    require_partition(schema, write)
+    require_deletes(schema, write)
     if write.mode == "merge" and not write.key:
         raise SpecificationError("Mode 'merge' needs a `key`.", hint="Write `key: [column]`.")
     used = [*write.key, *([write.latest_by] if write.latest_by else [])]

@@ -10,6 +10,7 @@ from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.targets.postgres.types import (
     Encoding,
     encoding_of,
+    limit_of,
     logical_type,
 )
 from airflow_etl_provider.engines.targets.table_name import TableName
@@ -45,6 +46,11 @@ class Column:
     generated: bool = False
 
     @property
+    def is_plain_json(self) -> bool:
+        """Its JSON is kept as text: `json`, `json[]`, or a domain over `json`."""
+        return self.encoding == "plain" or self.declared == "json[]"
+
+    @property
     def required(self) -> bool:
         """A value must be given."""
         return not (self.nullable or self.has_default or self.generated)
@@ -78,6 +84,7 @@ class Relation:
                     column.type,
                     nullable=column.nullable,
                     has_default=column.has_default,
+                    limit=limit_of(column.type, verbatim=column.is_plain_json),
                 )
                 for column in self.columns
                 if not column.generated and column.name not in LOAD_COLUMNS

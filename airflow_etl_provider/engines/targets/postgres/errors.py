@@ -65,6 +65,7 @@ _BY_CLASS: dict[str, type[TargetError]] = {
     "42": TargetSchemaError,
     "44": TargetDataError,
     "53": TargetUnavailableError,
+    "54": TargetDataError,
     "55": TargetUnavailableError,
     "57": TargetUnavailableError,
     "58": TargetUnavailableError,
@@ -106,6 +107,7 @@ _HINTS = {
     "42501": "GRANT this role what the message names, or use another connection.",
     "53100": "The server's disk is full.",
     "55P03": "Another transaction holds the table longer than lock_timeout.",
+    "54001": "Such values nest too deep: exclude the rows by a rule, or raise max_stack_depth.",
     "57014": "The statement ran longer than statement_timeout, or was cancelled.",
 }
 

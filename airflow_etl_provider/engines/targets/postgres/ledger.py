@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.engines.targets.base import LedgerEntry
@@ -54,7 +54,9 @@ class PostgresLedger:
         """
         if self.is_there(client):
             return
-        lock_target(client, self.place)
+        # All tables of a schema have one ledger, and first loads of several may begin at once:
+        # even `CREATE TABLE IF NOT EXISTS` fails for the second of them.
+        lock_target(client, replace(self.place, table=LEDGER_TABLE))
         if self.is_there(client):
             return
         try:
@@ -91,7 +93,7 @@ class PostgresLedger:
         ]
 
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
-        """Whether another load replaced the whole table after this one was published."""
+        """Whether another load replaced rows of this one after it was published (`supersedes`)."""
         rows = client.query(
             self._sql(_SUPERSEDED), [self.place.key, load_id], doing="the ledger of"
         )
@@ -116,9 +118,9 @@ class PostgresLedger:
                 hint="Let the newer attempt finish.",
             )
 
-    def wait_for_others(self, client: PostgresClient, load: Load) -> None:
-        """Wait until no transaction holds this load's row."""
-        client.query(self._sql(_LOCK_EPOCH), [load.load_id, self.place.key], doing="the ledger of")
+    def wait_for_others(self, client: PostgresClient, load_id: str) -> None:
+        """Wait until no other transaction holds this load's row, and hold it."""
+        client.query(self._sql(_LOCK_EPOCH), [load_id, self.place.key], doing="the ledger of")
 
     def record(self, client: PostgresClient, entry: LedgerEntry) -> None:
         """Write the proof, in the transaction that holds the rows."""
@@ -128,19 +130,33 @@ class PostgresLedger:
             self._sql(_RECORD), [entry.load_id, entry.target, *values], doing="the ledger of"
         )
 
+    def take_over(self, client: PostgresClient, load_id: str) -> int:
+        """Count one more epoch, so that no attempt under way publishes any more.
+
+        It waits for one that is publishing.
+        """
+        rows = client.query(self._sql(_TAKE_OVER), [load_id, self.place.key], doing="the ledger of")
+        return int(rows[0][0])
+
+    def mark_undone(self, client: PostgresClient, load_id: str) -> None:
+        """Say that the load is published no more."""
+        client.execute(self._sql(_UNDONE), [load_id, self.place.key], doing="the ledger of")
+
     def application(self, load: Load, epoch: int) -> str:
         """Name the session that writes an attempt, at most 63 bytes: seen in pg_stat_activity."""
-        return f"{self._application(load)}{epoch}"
+        return f"{self._application(load.load_id)}{epoch}"
 
-    def end_older_attempts(self, client: PostgresClient, load: Load, epoch: int) -> None:
+    def end_older_attempts(self, client: PostgresClient, load_id: str, epoch: int) -> None:
         """End the sessions of this load's older attempts, which can only hold locks any more.
 
         The epoch is committed before: none of them can publish.
         """
-        client.query(_END_OLDER, [self._application(load), epoch], doing="to end older attempts on")
+        client.query(
+            _END_OLDER, [self._application(load_id), epoch], doing="to end older attempts on"
+        )
 
-    def _application(self, load: Load) -> str:
-        load_id = load.load_id.encode("ascii", "replace").decode()[:32]
+    def _application(self, load_id: str) -> str:
+        load_id = load_id.encode("ascii", "replace").decode()[:32]
         return f"etl {load_id} {zlib.crc32(self.place.key.encode()):08x} "
 
     def _sql(self, sql: str) -> str:
@@ -189,6 +205,14 @@ RETURNING epoch
 _EPOCH = "SELECT epoch FROM table_placeholder WHERE load_id = $1 AND target = $2"
 _LOCK_EPOCH = f"{_EPOCH} FOR UPDATE"
 
+_TAKE_OVER = """
+UPDATE table_placeholder SET epoch = epoch + 1 WHERE load_id = $1 AND target = $2
+RETURNING epoch
+"""
+_UNDONE = """
+UPDATE table_placeholder SET status = 'undone' WHERE load_id = $1 AND target = $2
+"""
+
 _ENTRIES = """
 SELECT load_id, pipeline, "window", target, mode, published_epoch, input_hash, contract_hash,
        run_id,
@@ -206,7 +230,9 @@ SELECT count(*) > 0
 FROM table_placeholder AS mine
 JOIN table_placeholder AS other ON other.target = mine.target
 WHERE mine.target = $1 AND mine.load_id = $2 AND other.load_id <> mine.load_id
-  AND other.status = 'published' AND other.mode = 'replace'
+  AND other.status = 'published'
+  AND (other.mode = 'replace'
+       OR other.mode = 'replace_partition' AND mine.mode IN ('replace', 'replace_partition'))
   AND other.published_at > mine.published_at
 """
 

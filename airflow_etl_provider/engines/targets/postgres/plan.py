@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.targets.deletes import DELETE_MARK, require_deletes
+from airflow_etl_provider.engines.targets.ledger import require_partition
 from airflow_etl_provider.engines.targets.postgres.catalog import LOAD_COLUMNS, Column
 from airflow_etl_provider.engines.targets.postgres.types import (
     STAGED_ENCODINGS,
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_etl_provider.contracts.schema import Field, Schema
-    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.targets.base import WriteSpec
     from airflow_etl_provider.engines.targets.postgres.catalog import Place, Relation
 
@@ -36,8 +38,9 @@ MAX_NAME_BYTES = 63
 class WritePlan:
     """How the rows get into the table.
 
-    :param columns: those of the load, in its order.
+    :param columns: those of the load, in its order; the mark of deletes comes behind them.
     :param extra: our own columns, behind them.
+    :param deleted_at: the column of soft deletes, which no row brings a value for.
     :param creates: the table is created in the publishing transaction.
     :param staged: rows go into a table of the transaction first, and are published from there.
     """
@@ -47,17 +50,36 @@ class WritePlan:
     extra: tuple[Column, ...]
     creates: bool
     staged: bool
+    deletes: bool = False
+    deleted_at: Column | None = None
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
+        """The columns that rows bring."""
         return self.columns + self.extra
+
+    @property
+    def created(self) -> tuple[Column, ...]:
+        """The columns of a table that the load creates."""
+        return self.all_columns + ((self.deleted_at,) if self.deleted_at is not None else ())
+
+    @property
+    def handed_over(self) -> tuple[Column, ...]:
+        return self.columns + ((_MARK,) if self.deletes else ())
+
+    @property
+    def staging(self) -> tuple[Column, ...]:
+        return self.handed_over + self.extra
 
     @property
     def arrow_schema(self) -> pa.Schema:
         """What the engine hands over."""
         import pyarrow as pa
 
-        return pa.schema([pa.field(column.name, to_arrow(column.type)) for column in self.columns])
+        return pa.schema([pa.field(c.name, to_arrow(c.type)) for c in self.handed_over])
+
+
+_MARK = Column(DELETE_MARK, LogicalType("bool"), "boolean", "plain", nullable=False)
 
 
 def plan_write(
@@ -75,17 +97,27 @@ def plan_write(
                 f"{name!r} has more than the {MAX_NAME_BYTES} bytes of a name in PostgreSQL.",
                 hint="Give it a shorter name in the contract.",
             )
+    deletes = write.deletes is not None
     if relation is None:
         columns = tuple(_created(field, write.key) for field in schema)
         extra = _created_extra() if write.load_columns else ()
-        staged = any(column.encoding in STAGED_ENCODINGS for column in columns)
-        return WritePlan(place, columns, extra, creates=True, staged=staged)
+        staged = deletes or any(column.encoding in STAGED_ENCODINGS for column in columns)
+        deleted_at = _created_deleted_at(write)
+        return WritePlan(
+            place,
+            columns,
+            extra,
+            creates=True,
+            staged=staged,
+            deletes=deletes,
+            deleted_at=deleted_at,
+        )
     columns = _existing(relation, schema, where)
     extra = _existing_extra(relation, where) if write.load_columns else ()
     _check_required(relation, columns + extra, where)
     if write.mode == "merge":
         _check_key(relation, write.key, where)
-    if write.mode == "replace" and relation.takes_others_along:
+    if write.mode in ("replace", "replace_partition") and relation.takes_others_along:
         raise TargetSchemaError(
             f"Replacing the rows of {where} would delete or empty rows of other tables, whose "
             "foreign keys say ON DELETE CASCADE or SET NULL.",
@@ -96,11 +128,14 @@ def plan_write(
         or relation.row_triggers
         or any(column.encoding in STAGED_ENCODINGS for column in columns)
     )
-    return WritePlan(place, columns, extra, creates=False, staged=staged)
+    deleted_at = _existing_deleted_at(relation, write, where)
+    return WritePlan(
+        place, columns, extra, creates=False, staged=staged, deletes=deletes, deleted_at=deleted_at
+    )
 
 
 def _check_options(schema: Schema, write: WriteSpec, where: str) -> None:
-    if write.mode not in ("append", "replace", "merge"):
+    if write.mode not in ("append", "replace", "replace_partition", "merge"):
         raise NotSupportedYetError(f"Mode {write.mode} into {where} is not supported yet.")
     if not len(schema):
         raise SpecificationError(f"A load into {where} has no columns.")
@@ -108,6 +143,8 @@ def _check_options(schema: Schema, write: WriteSpec, where: str) -> None:
         raise SpecificationError(
             f"Mode merge into {where} needs `key`: the columns that identify a row."
         )
+    require_partition(schema, write)
+    require_deletes(schema, write)
     for name in (*write.key, *filter(None, [write.latest_by])):
         if name not in schema:
             raise SpecificationError(
@@ -197,6 +234,35 @@ def _created_extra() -> tuple[Column, ...]:
         Column(name, of, declared_type(of, column=name), created_encoding(of))
         for name, of in LOAD_COLUMNS.items()
     )
+
+
+def _created_deleted_at(write: WriteSpec) -> Column | None:
+    if write.deletes is None or write.deletes.column is None:
+        return None
+    name = write.deletes.column
+    if len(name.encode()) > MAX_NAME_BYTES or name in LOAD_COLUMNS:
+        raise SpecificationError(f"`deletes.column` can't be {name!r}; choose another name.")
+    of = LogicalType("timestamptz")
+    return Column(name, of, declared_type(of, column=name), created_encoding(of))
+
+
+def _existing_deleted_at(relation: Relation, write: WriteSpec, where: str) -> Column | None:
+    wanted = _created_deleted_at(write)
+    if wanted is None:
+        return None
+    column = relation.column(wanted.name)
+    if (
+        column is None
+        or column.type.kind != "timestamptz"
+        or column.generated
+        or not column.nullable
+    ):
+        raise TargetSchemaError(
+            f"{where} needs a column {wanted.name!r} of type timestamptz that may be NULL: soft "
+            "deletes put their time there.",
+            hint="Add it with ALTER TABLE ... ADD COLUMN.",
+        )
+    return column
 
 
 def _created(field: Field, key: tuple[str, ...]) -> Column:

@@ -16,6 +16,7 @@ from airflow_etl_provider.engines.targets.base import LedgerEntry, Publication, 
 from airflow_etl_provider.engines.targets.ledger import Verdict, entry_of
 from airflow_etl_provider.engines.targets.postgres import statements
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
+from airflow_etl_provider.engines.targets.postgres.deletes import apply_deletes
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
 from airflow_etl_provider.engines.targets.postgres.lookup import OwnTable, PostgresLookups
 from airflow_etl_provider.engines.targets.postgres.plan import WritePlan, plan_write
@@ -171,6 +172,11 @@ class PostgresSession:
             )
             return published
 
+    def interrupt(self) -> None:
+        if self._lookups is not None:
+            self._lookups.interrupt()
+        self._client.cancel()
+
     def abort(self) -> None:
         self._abandoned.set()
         waited = 0.0
@@ -229,7 +235,7 @@ class PostgresSession:
         relation = read_relation(self._client, place, where=self._client.where)
         if relation is None:
             self._client.execute(
-                statements.create_table(place, self._plan.all_columns), doing="to create"
+                statements.create_table(place, self._plan.created), doing="to create"
             )
             return
         # Another load created it while this one waited for the lock, or before.
@@ -270,7 +276,7 @@ class PostgresSession:
             schema, table = self._staging.schema, self._staging.name
         wire = WireFormat(
             schema=plan.arrow_schema,
-            encodings=tuple(column.encoding for column in plan.columns),
+            encodings=tuple(column.encoding for column in plan.handed_over),
             constants=self._constants(),
         )
         wire.check(batches.schema)
@@ -279,7 +285,7 @@ class PostgresSession:
         )
         failure: BaseException
         try:
-            names = [column.name for column in plan.all_columns]
+            names = [column.name for column in plan.staging]
             return self._client.copy(table, stream, schema=schema, columns=names)
         except Exception as error:  # noqa: BLE001 - raised below, without the driver's words
             failure = error
@@ -306,7 +312,7 @@ class PostgresSession:
         temporary = plan.place.may_use_temporary
         schema = "pg_temp" if temporary else plan.place.schema
         statement = statements.create_staging(
-            schema, name, plan.all_columns, not_null=write.key, temporary=temporary
+            schema, name, plan.staging, not_null=write.key, temporary=temporary
         )
         self._client.execute(statement, doing="a staging table for")
         return _Staging(schema, name)
@@ -331,6 +337,8 @@ class PostgresSession:
             if write.mode == "replace" and not plan.creates:
                 # TRUNCATE would lock readers out, and show readers of an older snapshot no rows.
                 client.execute(statements.delete_rows(plan.place), doing="to replace the rows of")
+            if write.mode == "replace_partition" and not plan.creates:
+                self._delete_partitions(self._staging)
             published = self._publish_staging(self._staging)
         if plan.creates and write.mode == "merge":
             client.execute(
@@ -338,9 +346,28 @@ class PostgresSession:
             )
         return published
 
+    def _delete_partitions(self, staging: _Staging) -> None:
+        plan = self._plan
+        columns = [c for c in plan.columns if c.name in self._attempt.write.partition_by]
+        for nulls in (False, True):
+            if nulls and not any(column.nullable for column in columns):
+                continue
+            self._client.execute(
+                statements.delete_partitions(
+                    plan.place, columns, nulls=nulls, schema=staging.schema, name=staging.name
+                ),
+                doing="to replace partitions of",
+            )
+
     def _publish_staging(self, staging: _Staging) -> Published:
         client, plan, write = self._client, self._plan, self._attempt.write
         columns: tuple[Column, ...] = plan.all_columns
+        gone = Published(0)
+        if plan.deletes:
+            gone = apply_deletes(
+                client, plan=plan, write=write, schema=staging.schema, name=staging.name
+            )
+            self._rows -= gone.rows_deleted + gone.rows_deduplicated
         older = 0
         if write.mode == "merge" and not plan.creates:
             older = self._count_older(staging)
@@ -351,6 +378,7 @@ class PostgresSession:
                 latest_by=write.latest_by,
                 schema=staging.schema,
                 name=staging.name,
+                deleted_at=plan.deleted_at.name if plan.deleted_at is not None else None,
             )
         else:
             statement = statements.insert_from_staging(
@@ -365,7 +393,11 @@ class PostgresSession:
                 "policy of the table suppresses the others. Nothing was published.",
                 hint="Filter those rows in the pipeline, where they are counted.",
             )
-        return Published(rows_loaded=taken, rows_deduplicated=self._rows - taken)
+        return Published(
+            rows_loaded=taken,
+            rows_deduplicated=self._rows - taken + gone.rows_deduplicated,
+            rows_deleted=gone.rows_deleted,
+        )
 
     def _count_older(self, staging: _Staging) -> int:
         """Count what the merge leaves out; the server reports only the rows that it took.
@@ -410,7 +442,7 @@ class PostgresSession:
         try:
             client.start()
             # Waits for the lost transaction, should the server still be at it.
-            self._ledger.wait_for_others(client, load)
+            self._ledger.wait_for_others(client, load.load_id)
             entries = self._ledger.entries(client, load.load_id)
             return bool(entries) and entries[0].epoch == self._attempt.epoch
         finally:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp, parse_one
 
+from airflow_etl_provider.engines.targets.deletes import DELETE_MARK
 from airflow_etl_provider.engines.targets.postgres.types import STAGED_ENCODINGS
 
 if TYPE_CHECKING:
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_primary_key",
+    "count_kept",
     "count_older",
     "create_staging",
     "create_table",
     "delete_load",
+    "delete_marked",
+    "delete_partitions",
     "delete_rows",
+    "drop_marked",
     "drop_table",
     "insert_from_staging",
+    "mark_deleted",
     "merge_from_staging",
     "on_table",
 ]
@@ -77,6 +83,34 @@ def delete_rows(place: Place) -> str:
     return exp.delete(_table(place.schema, place.table)).sql(_DIALECT)
 
 
+def delete_partitions(
+    place: Place, columns: Sequence[Column], *, nulls: bool, schema: str, name: str
+) -> str:
+    """Delete the rows of the partitions that were staged.
+
+    Partitions with a NULL in their name are a statement of their own: what finds them can't use a
+    hash or an index, which the others need.
+    """
+    values = [_value(c) for c in columns]
+    known = exp.and_(*[exp.Not(this=_is_null(v)) for v in values])
+    staged = (
+        exp.select(*[v.copy().as_(f"p{at}") for at, v in enumerate(values)])
+        .distinct()
+        .from_(_table(schema, name))
+        .where(exp.Not(this=exp.paren(known)) if nulls else known)
+    )
+    same = exp.NullSafeEQ if nulls else exp.EQ
+    matches = exp.and_(
+        *[
+            same(this=_column(c.name, table=_ALIAS), expression=_column(f"p{at}", table=_STAGED))
+            for at, c in enumerate(columns)
+        ]
+    )
+    held = _aliased(_table(place.schema, place.table), _ALIAS)
+    tree = exp.Delete(this=held, using=[staged.subquery(_STAGED)]).where(matches)
+    return tree.sql(_DIALECT)
+
+
 def delete_load(place: Place) -> str:
     """Delete what the load `$1` appended."""
     mine = exp.EQ(
@@ -98,10 +132,13 @@ def merge_from_staging(
     latest_by: str | None,
     schema: str,
     name: str,
+    deleted_at: str | None = None,
 ) -> str:
     """Insert new keys and update the others, unless the target's row is newer by `latest_by`.
 
     A row without `latest_by` is as old as can be; of the same age, the one that comes now wins.
+
+    :param deleted_at: the column of soft deletes: a row that comes again is there again.
     """
     written = [c.name for c in columns if c.name not in key] or [key[0]]
     current = None
@@ -116,7 +153,8 @@ def merge_from_staging(
             expressions=[
                 exp.EQ(this=exp.column(_name(c)), expression=_column(c, table="excluded"))
                 for c in written
-            ],
+            ]
+            + ([_set(deleted_at, exp.Null())] if deleted_at is not None else []),
             where=exp.Where(this=current) if current is not None else None,
         ),
     )
@@ -149,8 +187,115 @@ def count_older(
     )
 
 
+def delete_marked(
+    place: Place,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    latest_by: str | None,
+    schema: str,
+    name: str,
+) -> str:
+    """Remove the rows whose key a staged record deletes, but for newer ones by `latest_by`."""
+    coming = {c.name: _value(c, table=_STAGED) for c in columns}
+    return (
+        exp.Delete(
+            this=_aliased(_table(place.schema, place.table), _ALIAS),
+            using=[_aliased(_table(schema, name), _STAGED)],
+        )
+        .where(exp.and_(_deletes(coming, key=key), _current(coming, latest_by)))
+        .sql(_DIALECT)
+    )
+
+
+def mark_deleted(
+    place: Place,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    latest_by: str | None,
+    deleted_at: str,
+    extra: Sequence[str],
+    schema: str,
+    name: str,
+) -> str:
+    """Note the time in those rows instead; one that was deleted before keeps its time.
+
+    `latest_by` moves on with the record, or an older one could bring the row back afterwards.
+    """
+    coming = {c.name: _value(c, table=_STAGED) for c in columns}
+    held = _column(deleted_at, table=_ALIAS)
+    time = exp.Coalesce(this=held, expressions=[exp.CurrentTimestamp()])
+    carried = [*filter(None, [latest_by]), *extra]
+    return (
+        exp.Update(
+            this=_aliased(_table(place.schema, place.table), _ALIAS),
+            expressions=[
+                _set(deleted_at, time),
+                *[_set(column, coming[column].copy()) for column in carried],
+            ],
+        )
+        .from_(_aliased(_table(schema, name), _STAGED))
+        .where(exp.and_(_deletes(coming, key=key), _current(coming, latest_by)))
+        .sql(_DIALECT)
+    )
+
+
+def count_kept(
+    place: Place,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    latest_by: str | None,
+    deleted_at: str | None,
+    schema: str,
+    name: str,
+) -> str:
+    """Count the rows that are still there although a record deletes them: newer ones, and others.
+
+    Others there should be none of.
+    """
+    coming = {c.name: _value(c, table=_STAGED) for c in columns}
+    current: exp.Condition = exp.Coalesce(
+        this=_current(coming, latest_by), expressions=[exp.false()]
+    )
+    there = current.copy()
+    if deleted_at is not None:
+        there = exp.and_(there, _is_null(_column(deleted_at, table=_ALIAS)))
+    counts = [
+        exp.Filter(this=exp.Count(this=exp.Star()), expression=exp.Where(this=condition))
+        for condition in (exp.Not(this=current), there)
+    ]
+    return (
+        exp.select(*counts)
+        .from_(_aliased(_table(schema, name), _STAGED))
+        .join(_aliased(_table(place.schema, place.table), _ALIAS), on=_deletes(coming, key=key))
+        .sql(_DIALECT)
+    )
+
+
+def drop_marked(schema: str, name: str) -> str:
+    """Take the records that delete out of what was staged."""
+    return exp.delete(_table(schema, name)).where(_column(DELETE_MARK)).sql(_DIALECT)
+
+
 _ALIAS = "held"
 _STAGED = "staged"
+
+
+def _set(column: str, value: exp.Expression) -> exp.EQ:
+    return exp.EQ(this=exp.column(_name(column)), expression=value)
+
+
+def _deletes(coming: dict[str, exp.Expression], *, key: Sequence[str]) -> exp.Condition:
+    same = [exp.EQ(this=_column(k, table=_ALIAS), expression=coming[k].copy()) for k in key]
+    return exp.and_(_column(DELETE_MARK, table=_STAGED), *same)
+
+
+def _current(coming: dict[str, exp.Expression], latest_by: str | None) -> exp.Condition:
+    if latest_by is None:
+        return exp.true()
+    return exp.paren(_is_current(latest_by, coming[latest_by].copy()))
 
 
 def _is_current(latest_by: str, coming: exp.Expression) -> exp.Condition:
@@ -179,6 +324,10 @@ def _value(column: Column, *, table: str | None = None) -> exp.Expression:
     if column.encoding not in STAGED_ENCODINGS:
         return staged
     return exp.Cast(this=staged, to=_type(column.declared))
+
+
+def _is_null(value: exp.Expression) -> exp.Is:
+    return exp.Is(this=value.copy(), expression=exp.Null())
 
 
 def _create(table: exp.Table, definitions: list[exp.ColumnDef], kind: str) -> str:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.engines.targets.ledger import judge_reload, require_load_columns
-from airflow_etl_provider.engines.targets.postgres.catalog import find_place, read_relation
+from airflow_etl_provider.engines.targets.base import Undone
+from airflow_etl_provider.engines.targets.ledger import (
+    check_undone,
+    judge_reload,
+    judge_undo,
+    require_load_columns,
+)
+from airflow_etl_provider.engines.targets.postgres.catalog import Place, find_place, read_relation
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
-from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger
+from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
 from airflow_etl_provider.engines.targets.postgres.lookup import PostgresLookups
 from airflow_etl_provider.engines.targets.postgres.plan import MAX_NAME_BYTES, plan_write
 from airflow_etl_provider.engines.targets.postgres.session import Attempt, PostgresSession
+from airflow_etl_provider.engines.targets.postgres.statements import delete_load
+from airflow_etl_provider.engines.targets.postgres.types import limit_of
 from airflow_etl_provider.engines.targets.postgres.uri import server_of
 from airflow_etl_provider.engines.targets.table_name import parse_table_name
 from airflow_etl_provider.exceptions import SpecificationError
@@ -21,11 +29,15 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.contracts.load import Load
-    from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.contracts.schema import Limit, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
     from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
-__all__ = ["PostgresTarget"]
+__all__ = ["LOCK_TIMEOUT", "PostgresTarget"]
+
+LOCK_TIMEOUT = 600.0
+"""Seconds to wait for a lock where the pipeline does not say."""
 
 
 class PostgresTarget:
@@ -50,7 +62,7 @@ class PostgresTarget:
         connection: Connection,
         *,
         table: str,
-        lock_timeout: float | None = 600.0,
+        lock_timeout: float | None = LOCK_TIMEOUT,
         statement_timeout: float | None = None,
     ) -> None:
         self._connection = connection
@@ -60,6 +72,7 @@ class PostgresTarget:
                 raise SpecificationError(
                     f"{part!r} has more than the {MAX_NAME_BYTES} bytes of a name in PostgreSQL."
                 )
+        self._place: Place | None = None
         self._timeouts = {"lock_timeout": int((lock_timeout or 0) * 1000)}
         if statement_timeout is not None:
             self._timeouts["statement_timeout"] = int(statement_timeout * 1000)
@@ -72,6 +85,10 @@ class PostgresTarget:
         return f"{server_of(self._connection)}/{self._table}"
 
     @property
+    def table_schema(self) -> str | None:
+        return self._place.schema if self._place is not None else self._table.schema
+
+    @property
     def quarantine_home(self) -> str | None:
         return None
 
@@ -79,8 +96,12 @@ class PostgresTarget:
         with closing(self._connect()) as client:
             client.start()
             place = find_place(client, self._table, where=server_of(self._connection))
+            self._place = place
             relation = read_relation(client, place, where=self.name)
             return None if relation is None else relation.schema
+
+    def limit_of(self, of: LogicalType) -> Limit | None:
+        return limit_of(of)
 
     def begin(self, *, load: Load, schema: Schema, write: WriteSpec) -> PostgresSession:
         require_load_columns(load, write)
@@ -113,6 +134,50 @@ class PostgresTarget:
             ledger = PostgresLedger(place)
             return ledger.entries(client) if ledger.is_there(client) else []
 
+    def undo(self, load_id: str) -> Undone:
+        with closing(self._connect()) as client:
+            client.start()
+            place = find_place(client, self._table, where=server_of(self._connection))
+            ledger = PostgresLedger(place)
+            self._judge_undo(client, ledger, load_id)
+            epoch = ledger.take_over(client, load_id)
+            client.commit()
+            # An attempt under way may hold the rows, and wait for the ledger's as we do for those.
+            client.start()
+            ledger.end_older_attempts(client, load_id, epoch)
+            client.commit()
+            client.start()
+            lock_target(client, place)
+            ledger.wait_for_others(client, load_id)
+            undone = self._undo(client, ledger, load_id)
+            client.commit()
+            return undone
+
+    def _judge_undo(
+        self, client: PostgresClient, ledger: PostgresLedger, load_id: str
+    ) -> tuple[LedgerEntry, bool]:
+        """The load, and whether there is a table at all."""
+        entries = ledger.entries(client, load_id) if ledger.is_there(client) else []
+        relation = read_relation(client, ledger.place, where=self.name)
+        marked = relation is None or relation.column("_etl_load_id") is not None
+        entry = entries[0] if entries else None
+        judged = judge_undo(entry, load_id, target=self.name, load_columns=marked)
+        return judged, relation is not None
+
+    def _undo(self, client: PostgresClient, ledger: PostgresLedger, load_id: str) -> Undone:
+        entry, there = self._judge_undo(client, ledger, load_id)
+        deleted = 0
+        if there:
+            deleted = client.execute(
+                delete_load(ledger.place), [load_id], doing="to remove the load from"
+            )
+        gone = not there or ledger.is_superseded(client, load_id)
+        check_undone(entry, deleted=deleted, gone=gone)
+        # What is deferred fails here, where the server still names the constraint.
+        client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="to remove the load from")
+        ledger.mark_undone(client, load_id)
+        return Undone(entry, deleted)
+
     def close(self) -> None:
         """Do nothing: each call opens a connection of its own, and each session closes its own."""
 
@@ -141,7 +206,7 @@ class PostgresTarget:
             return Attempt(load, schema, write, plan, previous.epoch, verdict, previous)
         client.commit()
         client.start()
-        ledger.end_older_attempts(client, load, epoch)
+        ledger.end_older_attempts(client, load.load_id, epoch)
         client.commit()
         return Attempt(load, schema, write, plan, epoch, verdict, previous)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_etl_provider.contracts.types import MAX_PRECISION, Kind, LogicalType
 from airflow_etl_provider.exceptions import TargetSchemaError
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.schema import Limit
 
 __all__ = [
     "STAGED_ENCODINGS",
@@ -15,6 +18,7 @@ __all__ = [
     "created_encoding",
     "declared_type",
     "encoding_of",
+    "limit_of",
     "logical_type",
 ]
 
@@ -140,6 +144,24 @@ def created_encoding(of: LogicalType) -> Encoding:
         "json": "jsonb",
     }
     return encodings.get(of.kind, "plain")
+
+
+def limit_of(of: LogicalType, *, verbatim: bool = False) -> Limit | None:
+    """Say what a column of this type can't hold.
+
+    :param verbatim: JSON stays the text that it is (`json`, not `jsonb`).
+    """
+    if of.element is not None and of.element.kind in ("string", "json"):
+        return limit_of(of.element, verbatim=verbatim)
+    if of.kind == "json":
+        return None if verbatim else "jsonb"
+    limits: dict[Kind, Limit] = {
+        "string": "text",
+        "date": "date",
+        "timestamp": "timestamp",
+        "timestamptz": "timestamp",
+    }
+    return limits.get(of.kind)
 
 
 def declared_type(of: LogicalType, *, column: str) -> str:

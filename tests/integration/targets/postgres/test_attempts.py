@@ -335,3 +335,32 @@ def test_a_session_is_used_in_order(warehouse) -> None:
         session.publish(warehouse.publication(0))
     with pytest.raises(CancelledError):
         warehouse.write_all(session, ROWS)
+
+
+def test_an_undo_ends_an_attempt_that_holds_the_rows_and_does_not_wait_for_it(warehouse) -> None:
+    schema = warehouse.fields(id="int64 not null", v="string")
+    warehouse.run("t", ROWS, schema=schema, load_columns=True)
+    target = warehouse.target("t")
+    again = warehouse.load_id(input_hash="input 2", on_reload="replace_load")
+    write = WriteSpec("append", load_columns=True)
+    with target.begin(load=again, schema=schema, write=write) as session:
+        warehouse.write_all(session, ROWS)  # has deleted the earlier rows, and holds them
+        assert target.undo("a" * 32).rows_deleted == 3
+        with pytest.raises((FencedError, TargetUnavailableError)):
+            session.publish(warehouse.publication(3))
+    assert warehouse.sql("SELECT count(*) FROM t") == [(0,)]
+    assert warehouse.sql("SELECT status, epoch FROM _etl_loads") == [("undone", 3)]
+    assert target.ledger() == []
+
+
+def test_rows_that_others_refer_to_can_not_be_undone(warehouse) -> None:
+    warehouse.sql(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text, _etl_load_id text, "
+        "_etl_loaded_at timestamptz); CREATE TABLE child (id bigint REFERENCES t)"
+    )
+    warehouse.run("t", ROWS, load_columns=True)
+    warehouse.sql("INSERT INTO child VALUES (2)")
+    with pytest.raises(TargetError, match="23503"):
+        warehouse.target("t").undo("a" * 32)
+    assert warehouse.sql("SELECT count(*) FROM t") == [(3,)]
+    assert len(warehouse.target("t").ledger()) == 1

@@ -411,7 +411,7 @@ def test_a_load_without_the_right_to_temporary_tables_stages_in_the_schema(wareh
         warehouse.sql("DROP OWNED BY loader; DROP ROLE loader")
 
 
-@pytest.mark.parametrize("mode", ["replace_partition", "scd2", "snapshot"])
+@pytest.mark.parametrize("mode", ["scd2", "snapshot"])
 def test_modes_that_are_planned_say_so(warehouse, mode: str) -> None:
     with pytest.raises(NotSupportedYetError, match=mode):
         warehouse.run("t", OLD, mode=mode)

@@ -11,6 +11,8 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
+from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.engines.targets.base import WriteSpec
 from airflow_etl_provider.engines.targets.postgres import PostgresTarget, parse_postgres_uri
 from airflow_etl_provider.exceptions import (
@@ -20,6 +22,7 @@ from airflow_etl_provider.exceptions import (
     TargetPermissionError,
     TargetUnavailableError,
 )
+from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 
 pytestmark = pytest.mark.postgres
 
@@ -189,6 +192,48 @@ def test_a_statement_that_takes_too_long_is_stopped(warehouse) -> None:
     ):
         warehouse.write_all(session, ROWS)
     blocker.close()
+
+
+MODES = pytest.mark.parametrize("mode", ["append", "replace", "replace_partition", "merge"])
+
+
+@MODES
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+def test_a_pipeline_says_how_long_to_wait_and_publishes_nothing_after_that(
+    warehouse, mode: str, setting: str
+) -> None:
+    warehouse.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    warehouse.run("t", ROWS)
+    before = warehouse.sql("SELECT * FROM t ORDER BY id")
+    spec = TargetSpec.model_validate(
+        {
+            "connection": "warehouse",
+            "table": "t",
+            "mode": mode,
+            "key": "id",
+            "partition_by": "id",
+            setting: "1 second",
+        }
+    )
+    target = open_target(
+        spec, connections=lambda _: parse_postgres_uri(warehouse.uri), base=None, pipeline="p"
+    )
+    blocker = psycopg2.connect(warehouse.uri)
+    blocker.cursor().execute("LOCK TABLE t IN SHARE MODE")
+
+    def load() -> None:
+        write = WriteSpec(mode, key=("id",), partition_by=("id",))
+        spec = {"load": warehouse.load_id("b"), "schema": target.schema(), "write": write}
+        with target.begin(**spec) as session:
+            warehouse.write_all(session, ROWS)
+            session.publish(warehouse.publication(ROWS.num_rows))
+
+    with pytest.raises(TargetUnavailableError, match=setting):
+        load()
+    blocker.close()
+    assert not issubclass(TargetUnavailableError, NEEDS_A_PERSON)
+    assert warehouse.sql("SELECT * FROM t ORDER BY id") == before
+    assert [entry.load_id for entry in target.ledger()] == ["a" * 32]
 
 
 def test_the_roles_own_settings_do_not_change_a_load(warehouse) -> None:

@@ -43,6 +43,17 @@ def test_a_folder_that_is_not_there_is_named(
     log.close()
 
 
+def test_rejects_wait_in_the_scratch_folder_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejected, "_IN_MEMORY", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    log = RejectLog("a.jsonl", scratch=tmp_path)
+    add(log, 1, b"x" * 200)
+    assert len(list(log)) == 1
+    log.close()
+
+
 @pytest.mark.parametrize("buffer", [0, 4096])
 def test_a_disk_that_is_full_is_told_at_the_latest_when_rejects_are_read(
     monkeypatch: pytest.MonkeyPatch, buffer: int

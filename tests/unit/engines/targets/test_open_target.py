@@ -11,6 +11,7 @@ from airflow_etl_provider.engines.targets import open_target, parse_target
 from airflow_etl_provider.engines.targets.csv_file import CsvFileTarget
 from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
 from airflow_etl_provider.engines.targets.parquet_file import ParquetFileTarget
+from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget
 from airflow_etl_provider.engines.targets.postgres import PostgresTarget
 from airflow_etl_provider.exceptions import (
     ConnectionNotFoundError,
@@ -98,6 +99,44 @@ def test_what_is_not_supported_is_told_with_what_is(spec: dict[str, Any], told: 
 def test_a_store_is_not_supported_yet() -> None:
     with pytest.raises(NotSupportedYetError, match="s3://"):
         open_spec(location="s3://bucket/x.parquet")
+    with pytest.raises(NotSupportedYetError, match="gs://"):
+        open_spec(location="gs://bucket/orders/")
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        ("lake/orders/", "/base/lake/orders/"),
+        ("/lake/orders.v2/", "/lake/orders.v2/"),
+        ("file:///lake/my%20orders/", "/lake/my orders/"),
+        ("s3://bucket/lake/orders/", "s3://bucket/lake/orders/"),
+        ("S3A://bucket/", "s3://bucket/"),
+    ],
+)
+def test_a_slash_at_the_end_makes_a_folder_of_parquet_files(location: str, name: str) -> None:
+    target = open_spec(location=location, base=Path("/base"))
+    assert isinstance(target, ParquetFolderTarget)
+    assert target.name == name
+
+
+def test_a_folder_may_have_a_connection() -> None:
+    shop = Connection("shop", "fs", extra={"path": "/shop"})
+    assert open_spec(connection=shop, location="orders/").name == "/shop/orders/"
+    aws = Connection("lake", "aws", login="key", password="secret")
+    target = open_spec(connection=aws, location="s3://bucket/orders/")
+    assert target.name == "s3://bucket/orders/"
+    for location in (None, "orders/", "/orders/x.csv"):
+        with pytest.raises(SpecificationError, match="s3://bucket/prefix/"):
+            open_spec(connection=aws, location=location, table=None if location else "t")
+
+
+def test_a_folder_without_its_slash_is_told_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="with a slash"):
+        open_spec(location=str(tmp_path))
+    with pytest.raises(SpecificationError, match="with a slash"):
+        open_spec(location="s3://bucket/orders")
+    with pytest.raises(SpecificationError, match="has no table"):
+        open_spec(location="orders/", table="t")
 
 
 def test_the_command_line_keeps_a_password_out_of_the_specification() -> None:
@@ -121,9 +160,22 @@ def test_a_url_of_sqlalchemy_is_understood() -> None:
 def test_files_are_replaced_and_tables_appended_to_by_default() -> None:
     assert parse_target("x.csv", table=None)[0].mode == "replace"
     assert parse_target("x.parquet", table=None)[0].mode == "replace"
+    assert parse_target("folder/", table=None)[0].mode == "append"
+    assert parse_target("s3://bucket/prefix/", table=None)[0].mode == "append"
     assert parse_target("duckdb:///x.db", table="t")[0].mode == "append"
     assert parse_target("postgresql://host/db", table="t")[0].mode == "append"
     with pytest.raises(SpecificationError, match="--table"):
         parse_target("x.csv", table="t")
     with pytest.raises(SpecificationError, match="--table"):
         parse_target("postgresql://host/db", table=None)
+
+
+def test_time_outs_reach_the_databases_that_know_them() -> None:
+    assert open_spec(location="duckdb:////abs/w.db", lock_timeout="2 minutes").wait_seconds == 120
+    for location, key in (
+        ("duckdb:////abs/w.db", "statement_timeout"),
+        ("/abs/x.parquet", "lock_timeout"),
+        ("/abs/x.csv", "statement_timeout"),
+    ):
+        with pytest.raises(SpecificationError, match=rf"target\.{key}. means nothing"):
+            open_spec(location=location, **{key: 60})

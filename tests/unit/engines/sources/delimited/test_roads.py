@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import threading
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -11,11 +13,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.contracts.source_spec import SourceSpec
+from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources.base import ReadsAhead
 from airflow_etl_provider.engines.sources.compression import StoredFile
+from airflow_etl_provider.engines.sources.delimited import source as source_module
 from airflow_etl_provider.engines.sources.delimited.count import body_offset, count_bytes
 from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, FastScan
 from airflow_etl_provider.engines.sources.files import FileInput
+from airflow_etl_provider.exceptions import SourceFormatError
 from tests.reference import slow_reader
 
 if TYPE_CHECKING:
@@ -297,3 +304,47 @@ def test_the_count_finds_invalid_utf8_as_python_does(data: bytes) -> None:
         valid = False
     count = count_bytes(BytesIO(b"a,b,c\n" + body), dialect(), body=6)
     assert count.hazard or count.valid == valid
+
+
+def test_what_was_counted_ahead_is_what_is_counted_now(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(source_module, "WORTHWHILE", 0)
+    texts = [b"a,b\n1,2\n", b"a,b\n" + b"3,4\n" * 1000, b"a,b\n5,6\n7\n"]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.csv").write_bytes(text)
+    spec = SourceSpec(location=str(tmp_path / "*.csv"))
+    opened = open_source(spec, connections=dict[str, Any]().__getitem__, base=None)
+    assert isinstance(opened, ReadsAhead)
+    opened.read_ahead()
+    found = [opened._count(opened._entries[input]).records for input in opened.inputs]
+    assert found == [1, 1000, 2]
+    opened.close()
+
+
+def test_a_count_that_nobody_needs_ends_with_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "big.csv"
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 2_000_000)
+    opened = open_source(
+        SourceSpec(location=str(path)), connections=dict[str, Any]().__getitem__, base=None
+    )
+    assert isinstance(opened, ReadsAhead)
+    opened.read_ahead()
+    opened.close()
+    assert not [t for t in threading.enumerate() if t.name == "etl-count"]
+
+
+def test_what_breaks_a_count_ahead_is_told_by_the_scan(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv.gz"
+    digits = random.Random(1).randbytes(5_000_000).hex()
+    lines = [f"{digits[at : at + 50]},1" for at in range(0, len(digits), 50)]
+    whole = gzip.compress("\n".join(["a,b", *lines]).encode())
+    path.write_bytes(whole[: len(whole) - 1000])
+    opened = open_source(
+        SourceSpec(location=str(path), dialect={"delimiter": ",", "quote": ""}, header_rows=1),
+        connections=dict[str, Any]().__getitem__,
+        base=None,
+    )
+    assert isinstance(opened, ReadsAhead)
+    opened.read_ahead()
+    with pytest.raises(SourceFormatError, match="damaged"):
+        opened.scan(opened.inputs[0])
+    opened.close()
