@@ -14,6 +14,7 @@ __all__ = [
     "CancelledError",
     "ConnectionNotFoundError",
     "CredentialsError",
+    "DataQualityError",
     "EtlError",
     "FencedError",
     "LoadConflictError",
@@ -28,6 +29,7 @@ __all__ = [
     "SourceNotFoundError",
     "SpecificationError",
     "TargetAuthError",
+    "TargetChangedError",
     "TargetDataError",
     "TargetError",
     "TargetMissingError",
@@ -162,6 +164,12 @@ class TargetDataError(TargetError):
     code = "target_data"
 
 
+class TargetChangedError(TargetError):
+    """Others wrote into the target what this load relied on not being there."""
+
+    code = "target_changed"
+
+
 class FencedError(TargetError):
     """A newer attempt of the same load took over; this one publishes nothing."""
 
@@ -208,6 +216,12 @@ class LoadRuleError(EtlError):
     """A rule of severity `fail` does not hold; nothing was published."""
 
     code = "rule_failed"
+
+
+class DataQualityError(EtlError):
+    """What was checked breaks its rules by more than `max_violations` allows."""
+
+    code = "quality_failed"
 
 
 class CancelledError(EtlError):

@@ -20,7 +20,10 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "DuckDB",
             }
         ],
-        "extra-links": ["airflow_etl_provider.operators.links.QuarantineLink"],
+        "extra-links": [
+            "airflow_etl_provider.operators.links.QuarantineLink",
+            "airflow_etl_provider.operators.links.ViolationsLink",
+        ],
         "config": {
             "etl": {
                 "description": "Options of the ETL provider.",

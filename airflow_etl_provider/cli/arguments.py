@@ -42,6 +42,16 @@ the connections of the Airflow that is configured here.
 
 """
 
+QUALITY_EPILOG = """\
+examples:
+  airflow-etl quality warehouse --table sales.orders --rules pipelines/orders.yaml
+  airflow-etl quality duckdb:///shop.db --table orders --rules rules.yaml --max-violations 1%
+  airflow-etl quality 'exports/orders_*.csv' --rules rules.yaml --json
+
+Exit code 1 also means: checked, and a rule does not hold; 3: it holds within --max-violations.
+
+"""
+
 QUARANTINE_EPILOG = """\
 examples:
   airflow-etl quarantine list warehouse.quarantine
@@ -74,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_load(commands)
     _add_run(commands)
     _add_check(commands)
+    _add_quality(commands)
     _add_loads(commands)
     _add_undo(commands)
     _add_schema(commands)
@@ -208,6 +219,51 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=_count,
         default=0,
         help="also read and convert the first N records",
+    )
+
+
+def _add_quality(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "quality",
+        "Check rules on a table or on files that are there already; change nothing",
+        epilog=QUALITY_EPILOG,
+    )
+    parser.add_argument(
+        "subject",
+        metavar="WHAT",
+        help="a connection's name, postgresql://user@host/database or duckdb:///file.db with "
+        "--table; without it files: a path or a quoted pattern",
+    )
+    parser.add_argument("--table", metavar="T", help="the table or view: name, or schema.name")
+    parser.add_argument(
+        "--rules",
+        metavar="RULES.yaml",
+        type=Path,
+        required=True,
+        help="a file with `rules`, a pipeline's too",
+    )
+    parser.add_argument("--where", metavar="SQL", help="check only rows for which this is true")
+    parser.add_argument(
+        "--max-violations",
+        metavar="N|P%",
+        default="0",
+        help="fail when more rows break rules of severity quarantine (default: 0)",
+    )
+    parser.add_argument(
+        "--sample",
+        metavar="N",
+        type=_count,
+        default=100,
+        help="rows to keep for each broken rule (default: 100)",
+    )
+    parser.add_argument(
+        "--format", choices=["csv", "jsonl", "parquet"], help="of files (default: found out)"
+    )
+    parser.add_argument(
+        "--quarantine",
+        metavar="FOLDER",
+        help="where the sample goes (default: the folder `quarantine` here)",
     )
 
 

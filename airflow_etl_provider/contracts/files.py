@@ -13,13 +13,15 @@ from pydantic import ValidationError
 
 from airflow_etl_provider.contracts.document import MAX_BYTES, Document, read_document
 from airflow_etl_provider.contracts.mapping import MappingContract
-from airflow_etl_provider.contracts.pipeline import Pipeline
+from airflow_etl_provider.contracts.pipeline import Pipeline, Rules
 from airflow_etl_provider.contracts.problem import problems_of, raise_problems
 from airflow_etl_provider.contracts.spec import Spec
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_etl_provider.contracts.rules import Rule
 
 __all__ = [
     "contract_from_text",
@@ -28,11 +30,19 @@ __all__ = [
     "pipeline_from_text",
     "read_contract",
     "read_pipeline",
+    "read_rules",
     "resolve_mapping",
     "write_contract",
 ]
 
 _SpecT = TypeVar("_SpecT", bound=Spec)
+
+
+class _RuleFile(Spec):
+    """A file of rules alone."""
+
+    rules: Rules
+
 
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w ./()-]*[\w)])?", re.ASCII)
 
@@ -56,6 +66,17 @@ def pipeline_from_text(text: str, *, name: str) -> Pipeline:
 def pipeline_from_mapping(value: Mapping[str, Any], *, name: str = "The pipeline") -> Pipeline:
     """Read a pipeline from the plain values that its YAML would give."""
     return _from_values(Pipeline, dict(value), name=name)
+
+
+def read_rules(path: str | Path) -> tuple[Rule, ...]:
+    """Read the rules of a file that has `rules`: one of its own, or a pipeline's.
+
+    :raises SpecificationError: there is no such file, or it is wrong: every problem with its line.
+    """
+    document = read_document(_read(Path(path), "rules"), name=str(path))
+    if isinstance(document.value, dict) and "pipeline" in document.value:
+        return _model(Pipeline, document).rules
+    return _model(_RuleFile, document).rules
 
 
 def read_contract(path: str | Path) -> MappingContract:

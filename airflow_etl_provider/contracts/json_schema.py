@@ -155,13 +155,16 @@ def _describe_rule(rule: Schema) -> None:
     true = {"const": True}
     checks = [_given("not_null", not_null=true), _given("unique", unique=true)]
     checks += [_given(key) for key in ("in_set", "between", "matches", "length")]
+    keys = [checks[1], _given("references")]
+    others = [*checks[:1], *checks[2:], _given("max_null_share")]
+    checks.append(keys[1])
     about_column = {"oneOf": [{"anyOf": checks}, _given("max_null_share")]}
     no_checks = {"not": {"anyOf": [*checks, _given("max_null_share")]}}
-    other_checks = {"not": {"anyOf": [*checks[:1], *checks[2:], _given("max_null_share")]}}
+    key_checks = {"anyOf": keys, "not": {"anyOf": others}}
     rule["oneOf"] = [_given(subject) for subject in subjects]
     rule["allOf"] = [
         {"if": _given("column"), "then": about_column},
-        {"if": _given("columns"), "then": {"allOf": [checks[1], other_checks]}},
+        {"if": _given("columns"), "then": key_checks},
         {"if": {"anyOf": [_given("rows"), _given("load")]}, "then": no_checks},
         {
             "if": {"anyOf": [_given("load"), _given("max_null_share")]},

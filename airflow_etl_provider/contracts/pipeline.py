@@ -36,14 +36,17 @@ from airflow_etl_provider.contracts.spec import (
 )
 
 __all__ = [
+    "Budget",
     "DeleteSpec",
     "Dialect",
     "Incremental",
     "InputSpec",
     "Mode",
+    "Name",
     "Pipeline",
     "QuarantineSpec",
     "RejectBudget",
+    "Rules",
     "SourceSpec",
     "TargetSpec",
 ]
@@ -289,6 +292,16 @@ def _read_rules(value: object) -> object:
     return (value,) if isinstance(value, Rule | Mapping) else value
 
 
+Name = Annotated[Text, AfterValidator(_check_name)]
+"""What a pipeline or a check is called."""
+
+Budget = Annotated[RejectBudget, BeforeValidator(_read_budget), WithJsonSchema(_BUDGET_SCHEMA)]
+"""`100`, `1%` or `none`."""
+
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(_read_rules)]
+"""Rules in order; one may be written without a list."""
+
+
 def _branch(value: object) -> str:
     return "<contract>" if isinstance(value, Mapping | MappingContract) else "<name>"
 
@@ -318,7 +331,7 @@ class Pipeline(Spec):
     """
 
     pipeline: Annotated[
-        Annotated[Text, AfterValidator(_check_name)],
+        Name,
         Field(description="Its name: part of the identity of every load."),
     ]
     source: Annotated[
@@ -348,14 +361,11 @@ class Pipeline(Spec):
         ),
     ] = None
     rules: Annotated[
-        tuple[Rule, ...],
-        BeforeValidator(_read_rules),
+        Rules,
         Field(description="Conditions on rows and on the load."),
     ] = ()
     max_rejected: Annotated[
-        RejectBudget,
-        BeforeValidator(_read_budget),
-        WithJsonSchema(_BUDGET_SCHEMA),
+        Budget,
         Field(
             description="How many rejected records a load survives: 100, 1% or none. Absent: the "
             "larger of 1% and 100."

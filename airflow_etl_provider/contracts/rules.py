@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,8 +12,22 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_etl_provider.contracts.checks import (
+    Between,
+    Check,
+    InSet,
+    Length,
+    LoadExpression,
+    Matches,
+    NotNull,
+    NullShare,
+    References,
+    RowExpression,
+    Unique,
+)
 from airflow_etl_provider.contracts.patterns import PATTERNS, regex_of
-from airflow_etl_provider.contracts.problem import NotYetError, found
+from airflow_etl_provider.contracts.problem import found
+from airflow_etl_provider.contracts.references import ReferenceKey
 from airflow_etl_provider.contracts.spec import (
     Faults,
     Flag,
@@ -39,6 +52,7 @@ __all__ = [
     "Matches",
     "NotNull",
     "NullShare",
+    "References",
     "RowExpression",
     "Rule",
     "Severity",
@@ -56,149 +70,6 @@ LOAD_NAMES = (
     "rows_deleted",
 )
 """What the expression of a load rule may name; `rows` are those about to be loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotNull:
-    """The column has a value in every row."""
-
-    column: str
-    code: ClassVar[str] = "rule:not_null"
-
-    def describe(self) -> str:
-        return f"{self.column} is not null"
-
-
-@dataclass(frozen=True, slots=True)
-class Unique:
-    """No two rows of the load have the same values in the columns; rows with a NULL there pass."""
-
-    columns: tuple[str, ...]
-    code: ClassVar[str] = "rule:unique"
-
-    def describe(self) -> str:
-        names = ", ".join(self.columns)
-        return f"{names} is unique" if len(self.columns) == 1 else f"({names}) is unique"
-
-
-@dataclass(frozen=True, slots=True)
-class InSet:
-    """The value is one of a list."""
-
-    column: str
-    values: tuple[str | int | float | bool, ...]
-    code: ClassVar[str] = "rule:in_set"
-
-    def describe(self) -> str:
-        shown = ", ".join(_show(value) for value in self.values[:10])
-        more = f", ... ({len(self.values)} in all)" if len(self.values) > 10 else ""
-        return f"{self.column} is one of {shown}{more}"
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """The value lies between two limits, both included; None is no limit."""
-
-    column: str
-    low: str | int | float | bool | None
-    high: str | int | float | bool | None
-    code: ClassVar[str] = "rule:between"
-
-    def describe(self) -> str:
-        if self.low is None:
-            return f"{self.column} is at most {_show(self.high)}"
-        if self.high is None:
-            return f"{self.column} is at least {_show(self.low)}"
-        return f"{self.column} is between {_show(self.low)} and {_show(self.high)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """The whole text has the form of a pattern.
-
-    :param pattern: as written: a name or a regular expression.
-    :param regex: the regular expression in RE2's syntax.
-    """
-
-    column: str
-    pattern: str
-    regex: str
-    code: ClassVar[str] = "rule:matches"
-
-    def describe(self) -> str:
-        if self.pattern in PATTERNS:
-            return f"{self.column} looks like {self.pattern}"
-        return f"{self.column} matches {self.pattern}"
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """The text has so many characters, both ends included; None is no limit."""
-
-    column: str
-    min: int | None
-    max: int | None
-    code: ClassVar[str] = "rule:length"
-
-    def describe(self) -> str:
-        if self.min == self.max:
-            return f"{self.column} has {self.min} characters"
-        if self.min is None:
-            return f"{self.column} has at most {self.max} characters"
-        if self.max is None:
-            return f"{self.column} has at least {self.min} characters"
-        return f"{self.column} has {self.min} to {self.max} characters"
-
-
-@dataclass(frozen=True, slots=True)
-class RowExpression:
-    """An SQL condition over the target columns of one row; NULL passes."""
-
-    sql: str
-    code: ClassVar[str] = "rule:rows"
-
-    def describe(self) -> str:
-        return self.sql
-
-
-@dataclass(frozen=True, slots=True)
-class NullShare:
-    """Of the rows to be loaded, at most this share has no value in the column."""
-
-    column: str
-    share: float
-    code: ClassVar[str] = "rule:null_share"
-
-    def describe(self) -> str:
-        return f"at most {self.share * 100:g} % of {self.column} is null"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadExpression:
-    """An SQL condition over the counts of the load (`LOAD_NAMES`)."""
-
-    sql: str
-    code: ClassVar[str] = "rule:load"
-
-    def describe(self) -> str:
-        return self.sql
-
-
-Check = (
-    NotNull
-    | Unique
-    | InSet
-    | Between
-    | Matches
-    | Length
-    | RowExpression
-    | NullShare
-    | LoadExpression
-)
-
-
-def _show(value: object) -> str:
-    return repr(value) if isinstance(value, str) else found(value)
 
 
 def _read_set(value: object) -> tuple[str | int | float | bool, ...]:
@@ -257,11 +128,6 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-def _refuse_references(value: object) -> None:
-    if value is not None:
-        raise NotYetError("this rule is not supported yet")
-
-
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _LIMIT = {"type": ["string", "number", "boolean", "null"]}
 _CHARACTERS = {"type": ["integer", "null"], "minimum": 0}
@@ -313,7 +179,8 @@ _Length = Annotated[
 ]
 
 _SUBJECTS = ("column", "columns", "rows", "load")
-_ROW_CHECKS = ("not_null", "unique", "in_set", "between", "matches", "length")
+_ROW_CHECKS = ("not_null", "unique", "in_set", "between", "matches", "length", "references")
+_KEY_CHECKS = ("unique", "references")
 
 
 class Rule(Spec):
@@ -326,7 +193,10 @@ class Rule(Spec):
     column: Annotated[Text | None, Field(description="The target column that is checked.")] = None
     columns: Annotated[
         Names,
-        Field(description="Several target columns that are unique together: needs `unique: true`."),
+        Field(
+            description="Several target columns that are unique together, or a key of another "
+            "table: needs `unique: true` or `references`."
+        ),
     ] = ()
     rows: Annotated[
         Text | None,
@@ -340,7 +210,11 @@ class Rule(Spec):
     ] = None
     not_null: Annotated[Flag, Field(description="Every row has a value.")] = False
     unique: Annotated[
-        Flag, Field(description="No value twice within the load; rows without a value pass.")
+        Flag,
+        Field(
+            description="No value twice within the load and, in append mode, none that the target "
+            "has; rows without a value pass."
+        ),
     ] = False
     in_set: Annotated[_Set | None, Field(description="The values that are allowed.")] = None
     between: Annotated[
@@ -362,9 +236,11 @@ class Rule(Spec):
         Field(description="The largest share of loaded rows without a value: 5% or 0.05."),
     ] = None
     references: Annotated[
-        None,
-        BeforeValidator(_refuse_references),
-        Field(description="Not supported yet: a column of another table that has the value."),
+        ReferenceKey,
+        Field(
+            description="A column of a table of the target's database that has the value: "
+            "customers.id, sales.customers.id or { table: customers, column: id }."
+        ),
     ] = None
     severity: Annotated[
         Severity,
@@ -394,14 +270,21 @@ class Rule(Spec):
         if len(subjects) != 1:
             what = f"found {' and '.join(subjects)}" if subjects else "found none"
             faults.add((), f"a rule is about one of {', '.join(_SUBJECTS)}; {what}")
-        elif self.columns and checks != ["unique"]:
-            faults.add(("columns",), "takes `unique: true` and no other check")
+        elif self.columns and not (checks and set(checks) <= set(_KEY_CHECKS)):
+            faults.add(("columns",), "takes `unique: true` or `references`, and no other check")
         elif self.column and not checks and not share:
             allowed = ", ".join([*_ROW_CHECKS, "max_null_share"])
             faults.add((), f"says nothing about column {self.column!r}; add one of {allowed}")
         elif (self.rows or self.load) and (checks or share):
             extra = (checks or ["max_null_share"])[0]
             faults.add((extra,), f"belongs to a column, and this rule is about `{subjects[0]}`")
+        width = len(self.columns) or 1
+        if self.references is not None and len(self.references.columns) != width:
+            faults.add(
+                ("references",),
+                f"names {len(self.references.columns)} columns for {width} of the rule; write "
+                "{ table: t, columns: [x, y] }",
+            )
         if share and checks:
             faults.add(
                 ("max_null_share",), "is about the whole load; write it as a rule of its own"
@@ -421,21 +304,25 @@ class Rule(Spec):
             yield RowExpression(self.rows)
         if self.load is not None:
             yield LoadExpression(self.load)
-        if self.columns:
+        if self.columns and self.unique:
             yield Unique(self.columns)
-        if self.column is None:
-            return
+        if self.column is not None:
+            yield from self._each_of(self.column)
+        if self.references is not None:
+            yield References(self.columns or (self.column or "",), self.references)
+
+    def _each_of(self, column: str) -> Iterator[Check]:
         if self.not_null:
-            yield NotNull(self.column)
+            yield NotNull(column)
         if self.unique:
-            yield Unique((self.column,))
+            yield Unique((column,))
         if self.in_set is not None:
-            yield InSet(self.column, self.in_set)
+            yield InSet(column, self.in_set)
         if self.between is not None:
-            yield Between(self.column, *self.between)
+            yield Between(column, *self.between)
         if self.matches is not None:
-            yield Matches(self.column, self.matches, regex_of(self.matches))
+            yield Matches(column, self.matches, regex_of(self.matches))
         if self.length is not None:
-            yield Length(self.column, *self.length)
+            yield Length(column, *self.length)
         if self.max_null_share is not None:
-            yield NullShare(self.column, self.max_null_share)
+            yield NullShare(column, self.max_null_share)

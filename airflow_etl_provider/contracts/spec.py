@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
+    "NAMES_SCHEMA",
     "PERCENT",
     "Faults",
     "Flag",
@@ -43,6 +44,7 @@ __all__ = [
     "Spec",
     "Text",
     "Words",
+    "read_names",
     "read_scalar",
     "read_share",
 ]
@@ -146,7 +148,11 @@ Text = Annotated[
 """Text that is not blank."""
 
 
-def _read_names(value: object) -> tuple[str, ...]:
+def read_names(value: object) -> tuple[str, ...]:
+    """Read names in order; one may stand without a list.
+
+    :raises ValueError: one is no text, or stands there twice.
+    """
     items = value if isinstance(value, list | tuple) else (value,)
     names = tuple(_read_text(item) for item in items)
     for name in names:
@@ -155,14 +161,14 @@ def _read_names(value: object) -> tuple[str, ...]:
     return names
 
 
-_NAMES_SCHEMA = {
+NAMES_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"\S"},
         {"type": "array", "items": {"type": "string", "pattern": r"\S"}, "uniqueItems": True},
     ]
 }
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_read_names), WithJsonSchema(_NAMES_SCHEMA)]
+Names = Annotated[tuple[str, ...], BeforeValidator(read_names), WithJsonSchema(NAMES_SCHEMA)]
 """Names in order, none twice; one may be written without a list."""
 
 

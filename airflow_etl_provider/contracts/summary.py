@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_etl_provider.contracts.quality import QualityReport
     from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.engines.batch import Progress
 
-__all__ = ["describe_progress", "describe_report", "show_command"]
+__all__ = [
+    "describe_broken",
+    "describe_progress",
+    "describe_quality",
+    "describe_report",
+    "show_command",
+]
 
 REASONS_SHOWN = 8
 """More than fit a glance are in the quarantine itself."""
@@ -51,6 +58,41 @@ def describe_report(report: RunReport) -> list[str]:
     if report.quarantine and report.rows_quarantined:
         lines.append(f"look at the rejected rows: {show_command(report.quarantine)}")
     return lines
+
+
+def describe_quality(report: QualityReport) -> list[str]:
+    """A few lines: what was checked, which rules do not hold, where to look."""
+    lines = [_verdict(report), _checked(report)]
+    lines += [f"does not hold: {words}" for words in describe_broken(report, most=100)]
+    lines += report.notes
+    if report.sample:
+        lines.append(f"look at {report.sample_rows:,} of the rows: {show_command(report.sample)}")
+    return lines
+
+
+def _verdict(report: QualityReport) -> str:
+    held = sum(rule.holds for rule in report.rules)
+    rules = f"{held} of {len(report.rules)} rules hold on {report.dataset}"
+    return f"{report.check}: {report.status.replace('_', ' ')}, {rules}"
+
+
+def _checked(report: QualityReport) -> str:
+    filtered = f", {report.rows_filtered:,} filtered" if report.rows_filtered else ""
+    rows = f"{report.rows_checked:,} rows checked in {report.seconds:,.1f} s"
+    return f"{rows}, {report.rows_violating:,} break a rule{filtered}"
+
+
+def describe_broken(report: QualityReport, *, most: int = REASONS_SHOWN) -> list[str]:
+    """One text per rule that does not hold."""
+    broken = report.broken
+    texts = []
+    for rule in broken[:most]:
+        counted = rule.code != "rule:load"
+        rows = f", {rule.violations:,} rows ({rule.share:.2%})" if counted else ""
+        texts.append(f"{rule.rule} [{rule.severity}{rows}]")
+    if len(broken) > most:
+        texts.append(f"and {len(broken) - most} more rules")
+    return texts
 
 
 def show_command(quarantine: str) -> str:

@@ -6,6 +6,7 @@ import heapq
 import json
 from typing import TYPE_CHECKING, cast
 
+from airflow_etl_provider.contracts.expressions import parse_expression
 from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.contracts.rules import NullShare
 from airflow_etl_provider.engines.accounting import InputTally, Tally, UnbalancedError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
     from airflow_etl_provider.engines.relational.staging import TakenInput
     from airflow_etl_provider.engines.sources.base import Scan, Source
+    from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Attempt"]
 
@@ -33,6 +35,7 @@ __all__ = ["Attempt"]
 class Attempt:
     """Judges all inputs of one load, in order, and keeps the books.
 
+    :param lookups: what the plan's look-ups are answered by.
     :param careful: inputs that the reader's own splitter must read; all of them when None.
     :param beat: called for every batch, with the present input's name.
     :param cancelled: asked for every batch.
@@ -47,6 +50,7 @@ class Attempt:
         source: Source,
         backend: Backend,
         quarantine: QuarantineWriter,
+        lookups: Lookups | None = None,
         careful: frozenset[InputIdentity] | None,
         scratch: Path | None,
         beat: Callable[[Tally, str], None],
@@ -58,6 +62,7 @@ class Attempt:
         self.source = source
         self.backend = backend
         self.quarantine = quarantine
+        self.lookups = lookups
         self.careful = careful
         self.scratch = scratch
         self.beat = beat
@@ -65,10 +70,7 @@ class Attempt:
         self.taken = taken
         self.high_mark = high_mark
         self.tally = Tally()
-        self.checks: tuple[RowCheck | None, ...] = (
-            *plan.row_checks,
-            *(unique.check for unique in plan.unique_keys),
-        )
+        self.checks: tuple[RowCheck | None, ...] = (*plan.row_checks, *plan.key_checks)
         self.failure: BaseException | None = None
 
     def batches(self, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
@@ -79,7 +81,7 @@ class Attempt:
         try:
             for taken in self.taken or ():
                 self._take(taken)
-            if self.plan.unique_keys:
+            if self.plan.key_checks:
                 self._find_duplicates()
             for number, input in enumerate(self.source.inputs):
                 yield from self._input(number, input, schema)
@@ -97,8 +99,19 @@ class Attempt:
         warning: list[str] = []
         for check in self.plan.load_checks:
             if not self._load_holds(check):
-                (failing if check.severity != "warn" else warning).append(check.message)
+                if check.severity == "warn":
+                    warning.append(check.message)
+                else:
+                    failing.append(f"{check.message} ({self._figures(check)})")
         return failing, warning
+
+    def _figures(self, check: LoadCheck) -> str:
+        """What was found where a rule on the load set a limit."""
+        if isinstance(check.check, NullShare):
+            return f"{self.tally.nulls[check.check.column]} of {self.tally.good} rows"
+        named = {name.lower() for name in parse_expression(check.check.sql, kind="load").columns}
+        figures = self.tally.load_figures()
+        return ", ".join(f"{name} {figures[name]}" for name in figures if name in named)
 
     def _load_holds(self, check: LoadCheck) -> bool:
         if isinstance(check.check, NullShare):
@@ -113,7 +126,7 @@ class Attempt:
     def _find_duplicates(self) -> None:
         scans = [self._scan(input) for input in self.source.inputs]
         try:
-            self.backend.find_duplicates(scans)
+            self.backend.find_duplicates(scans, self.lookups)
         finally:
             for scan in scans:
                 scan.close()

@@ -20,6 +20,7 @@ from airflow_etl_provider.exceptions import (
     LoadConflictError,
     LoadRuleError,
     QuarantineError,
+    TargetChangedError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
@@ -53,6 +54,7 @@ BEAT_SECONDS = 1.0
 
 REFUSALS = (
     LoadConflictError,
+    TargetChangedError,
     TargetDataError,
     TargetMissingError,
     TargetPermissionError,
@@ -240,6 +242,7 @@ class _Run:
                     latest_by=target.latest_by,
                     load_columns=target.load_columns,
                     partition_by=target.partition_by,
+                    absent=prepared.plan.absent_keys,
                     deletes=Deletes(target.deletes.column) if target.deletes else None,
                     add_columns=prepared.evolution.add_columns,
                     widen_columns=prepared.evolution.widen_columns,
@@ -254,8 +257,12 @@ class _Run:
     def _write(self, session: LoadSession, backend: Backend, compute: ComputeSession) -> RunReport:
         from airflow_etl_provider.engines.attempt import Attempt
         from airflow_etl_provider.engines.quarantine import Owner, QuarantineWriter
+        from airflow_etl_provider.engines.targets.base import LookingSession
 
         prepared = self.prepared
+        lookups = None
+        if prepared.plan.lookups and isinstance(session, LookingSession):
+            lookups = session.open_lookups(prepared.plan.lookups)
         quarantine = QuarantineWriter(
             prepared.quarantine_home,
             pipeline=prepared.load.pipeline,
@@ -269,6 +276,7 @@ class _Run:
             source=prepared.source,
             backend=backend,
             quarantine=quarantine,
+            lookups=lookups,
             careful=self.careful,
             scratch=self.options.scratch,
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),

@@ -36,6 +36,7 @@ __all__ = [
     "Duplicate",
     "Interval",
     "IsNull",
+    "KeyLookup",
     "LoadCheck",
     "NotComputed",
     "NotConverted",
@@ -48,6 +49,7 @@ __all__ = [
     "Test",
     "UniqueKey",
     "Unstorable",
+    "WrongKey",
 ]
 
 
@@ -117,14 +119,25 @@ class OutsideInterval:
 
 @dataclass(frozen=True, slots=True)
 class RuleBroken:
-    """A rule on the row does not hold."""
+    """A rule on the row does not hold.
+
+    :param whole: the check that `check` is one end of: cheaper to ask than both ends.
+    """
 
     check: NotNull | InSet | Between | Matches | Length | RowExpression
+    whole: Between | Length | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """An earlier record of the load has the same values in `columns`."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrongKey:
+    """The values in `columns` are in the target already, or not in the table they refer to."""
 
     columns: tuple[str, ...]
 
@@ -151,12 +164,17 @@ Test = (
     | DeleteNotComputed
     | RuleBroken
     | Duplicate
+    | WrongKey
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """One way in which a record can fail; `severity` says what follows."""
+    """One way in which a record can fail; `severity` says what follows.
+
+    :param message: what is wrong with the record, without a value of it.
+    :param rule: what people call the rule that the check is a part of, None where it is of none.
+    """
 
     code: str
     column: str | None
@@ -164,6 +182,7 @@ class RowCheck:
     message: str
     severity: Severity
     test: Test
+    rule: str | None = None
 
     @property
     def label(self) -> str:
@@ -200,6 +219,22 @@ class Deletes:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLookup:
+    """Keys of the load that are looked up in a table of the target's database.
+
+    :param table: as people write it; None is the table that is loaded.
+    :param table_columns: its columns, in the order of `columns`.
+    :param wanted: `absent`: a row whose key is there fails; `present`: one whose key is not.
+    """
+
+    columns: tuple[str, ...]
+    table: str | None
+    table_columns: tuple[str, ...]
+    wanted: Literal["absent", "present"]
+    check: RowCheck
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """Keep records whose `column` is in [start, end).
 
@@ -224,11 +259,16 @@ class LoadCheck:
     message: str
     severity: Severity
     check: NullShare | LoadExpression
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a backend needs to know to turn source records into target rows."""
+    """All that a backend needs to know to turn source records into target rows.
+
+    :param judges_all: keys are compared among all rows, those that fail other checks too, since
+        nothing is loaded. Otherwise only rows that would be loaded compete.
+    """
 
     source: Schema
     target: Schema
@@ -238,7 +278,23 @@ class Plan:
     row_checks: tuple[RowCheck, ...]
     unique_keys: tuple[UniqueKey, ...]
     load_checks: tuple[LoadCheck, ...]
+    lookups: tuple[KeyLookup, ...] = ()
+    judges_all: bool = False
     deletes: Deletes | None = None
+
+    @property
+    def key_checks(self) -> tuple[RowCheck | None, ...]:
+        """What is wrong with a row whose key gives way: of `unique_keys`, then of `lookups`."""
+        return (*(key.check for key in self.unique_keys), *(one.check for one in self.lookups))
+
+    @property
+    def absent_keys(self) -> tuple[tuple[str, ...], ...]:
+        """Keys that the target may not have when the load is published."""
+        return tuple(
+            one.columns
+            for one in self.lookups
+            if one.wanted == "absent" and one.check.severity != "warn"
+        )
 
     @property
     def width(self) -> int:

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.conversions import read_conversion
-from airflow_etl_provider.contracts.rules import (
-    Between,
-    InSet,
-    Length,
-    LoadExpression,
-    Matches,
-    NotNull,
-    NullShare,
-    RowExpression,
-    Unique,
-)
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.interval import plan_interval
@@ -27,22 +15,21 @@ from airflow_etl_provider.engines.plan import (
     DoesNotFit,
     Duplicate,
     IsNull,
-    LoadCheck,
     NotComputed,
     NotConverted,
     OutsideInterval,
     Plan,
     PlannedColumn,
     RowCheck,
-    RuleBroken,
     Step,
     UniqueKey,
     Unstorable,
 )
+from airflow_etl_provider.engines.planned_rules import near, plan_rules
 from airflow_etl_provider.exceptions import SpecificationError, TargetSchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_etl_provider.contracts.mapping import ColumnMapping, MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -110,16 +97,19 @@ def build_plan(
                 test=OutsideInterval(),
             )
         )
-    row_rules, load_checks, unique_rules = _rules(pipeline, schema)
+    rules = plan_rules(
+        pipeline.rules, schema=schema, mode=pipeline.target.mode, key=pipeline.target.key
+    )
     return Plan(
         source=source,
         target=schema,
         columns=tuple(columns),
         filter=pipeline.filter,
         interval=interval,
-        row_checks=(*checks, *row_rules),
-        unique_keys=(*_merge_key(pipeline), *unique_rules),
-        load_checks=tuple(load_checks),
+        row_checks=(*checks, *rules.row_checks),
+        unique_keys=(*_merge_key(pipeline), *rules.unique_keys),
+        load_checks=rules.load_checks,
+        lookups=rules.lookups,
         deletes=_deletes(pipeline, schema, interval),
     )
 
@@ -154,7 +144,7 @@ def _stored_field(
         raise TargetSchemaError(
             f"Contract {contract.contract!r} fills column {name!r}, which the target table "
             f"{pipeline.target.table or pipeline.target.location} does not have."
-            f"{_near(name, target.names)}",
+            f"{near(name, target.names)}",
             hint="Add the column to the table, or take it out of the contract.",
         )
     return target[name]
@@ -168,7 +158,7 @@ def _target_schema(
         if all(column.name != key for column in columns):
             raise SpecificationError(
                 f"target.key, partition_by or latest_by of pipeline {pipeline.pipeline!r} names "
-                f"{key!r}, which no column fills.{_near(key, [column.name for column in columns])}"
+                f"{key!r}, which no column fills.{near(key, [column.name for column in columns])}"
             )
     return Schema(
         tuple(
@@ -297,7 +287,7 @@ class _ColumnPlanner:
         except ValueError:
             raise SpecificationError(
                 f"Column {column!r} comes from source field {source!r}, which the source does not "
-                f"have.{_near(source, self.source.names)} Its fields: {_some(self.source.names)}."
+                f"have.{near(source, self.source.names)} Its fields: {_some(self.source.names)}."
             ) from None
 
     def _output(
@@ -337,60 +327,6 @@ def _merge_key(pipeline: Pipeline) -> Iterator[UniqueKey]:
         words = f"the key ({', '.join(key)}) occurs earlier in the same load"
         check = RowCheck("duplicate_key", ",".join(key), None, words, "quarantine", Duplicate(key))
     yield UniqueKey(key, latest_by, check, with_deletes=True)
-
-
-def _rules(
-    pipeline: Pipeline, schema: Schema
-) -> tuple[list[RowCheck], list[LoadCheck], list[UniqueKey]]:
-    rows: list[RowCheck] = []
-    loads: list[LoadCheck] = []
-    unique: list[UniqueKey] = []
-    for rule in pipeline.rules:
-        for check in rule.checks:
-            for column in _columns_of(check):
-                if column not in schema:
-                    raise SpecificationError(
-                        f"A rule names column {column!r}, which no column of the contract "
-                        f"fills.{_near(column, schema.names)}"
-                    )
-            label = rule.name or check.describe()
-            if isinstance(check, NullShare | LoadExpression):
-                loads.append(LoadCheck(check.code, label, rule.severity, check))
-            elif isinstance(check, Unique):
-                if pipeline.target.mode == "merge" and set(check.columns) == set(
-                    pipeline.target.key
-                ):
-                    continue
-                row = RowCheck(
-                    check.code,
-                    ",".join(check.columns),
-                    None,
-                    f"{label}; an earlier record of the same load has the value",
-                    rule.severity,
-                    Duplicate(check.columns),
-                )
-                unique.append(UniqueKey(check.columns, None, row))
-            else:
-                column_name = getattr(check, "column", None)
-                rows.append(
-                    RowCheck(check.code, column_name, None, label, rule.severity, RuleBroken(check))
-                )
-    return rows, loads, unique
-
-
-def _columns_of(check: object) -> Iterable[str]:
-    if isinstance(check, Unique):
-        return check.columns
-    if isinstance(check, NotNull | InSet | Between | Matches | Length | NullShare):
-        return (check.column,)
-    if isinstance(check, RowExpression | LoadExpression):
-        return ()
-    raise SpecificationError(f"Unknown rule {check!r}.")
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
 def _some(names: tuple[str, ...], most: int = 20) -> str:

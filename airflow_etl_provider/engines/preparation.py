@@ -27,7 +27,13 @@ from airflow_etl_provider.engines.position import Selection
 from airflow_etl_provider.engines.sources.base import ReadsAhead
 from airflow_etl_provider.engines.storage import is_remote
 from airflow_etl_provider.engines.targets import open_target
-from airflow_etl_provider.exceptions import SourceError, TargetError, TargetPermissionError
+from airflow_etl_provider.engines.targets.base import LookingTarget
+from airflow_etl_provider.exceptions import (
+    NotSupportedYetError,
+    SourceError,
+    TargetError,
+    TargetPermissionError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -215,6 +221,7 @@ def prepare(
         limit_of=target.limit_of,
         high=high,
     )
+    _expect_database(plan, target)
     return Prepared(
         pipeline=pipeline,
         source=source,
@@ -355,6 +362,21 @@ def flow_of(prepared: Prepared, *, connections: Connections, base: Path | None) 
         ),
         origins=origins_in(read, source.schema),
         load_columns=pipeline.target.load_columns,
+    )
+
+
+def _expect_database(plan: Plan, target: Target) -> None:
+    """Refuse rules that look keys up where there is nothing to look them up in.
+
+    :raises NotSupportedYetError: the target is no database.
+    """
+    if not plan.lookups or isinstance(target, LookingTarget):
+        return
+    references = any(one.wanted == "present" for one in plan.lookups)
+    what = "The rule `references` needs" if references else "In mode append, `unique` needs"
+    raise NotSupportedYetError(
+        f"{what} a database to look the keys up in, and {target.name} is none.",
+        hint="Load into PostgreSQL or a DuckDB file, or take the rule out.",
     )
 
 

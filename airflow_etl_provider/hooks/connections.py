@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "find_airflow_connection",
+    "refuse_secret",
     "refuse_secrets",
     "resolve_connection",
     "to_core_connection",
@@ -104,13 +105,21 @@ def refuse_secrets(pipeline: Pipeline) -> None:
     :raises SpecificationError: names the key, never the value.
     """
     for key, location in _locations(pipeline):
-        parts = urlsplit(location)
-        named = {name.lower() for name, _ in parse_qsl(parts.query)} & SECRET_WORDS
-        if parts.password or (parts.scheme and named):
-            raise SpecificationError(
-                f"`{key}` of pipeline {pipeline.pipeline!r} holds a password or token.",
-                hint="Put it into an Airflow connection and name that under `connection`.",
-            )
+        refuse_secret(location, key=key, owner=f"pipeline {pipeline.pipeline!r}")
+
+
+def refuse_secret(location: str, *, key: str, owner: str) -> None:
+    """Stop a location that carries credentials.
+
+    :raises SpecificationError: names the key and whose it is, never the value.
+    """
+    parts = urlsplit(location)
+    named = {name.lower() for name, _ in parse_qsl(parts.query)} & SECRET_WORDS
+    if parts.password or (parts.scheme and named):
+        raise SpecificationError(
+            f"`{key}` of {owner} holds a password or token.",
+            hint="Put it into an Airflow connection and name that under `connection`.",
+        )
 
 
 def _locations(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.contracts.summary import describe_progress, describe_report
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
+    DataQualityError,
     EtlError,
     LoadConflictError,
     LoadRuleError,
@@ -53,6 +54,7 @@ NEEDS_A_PERSON = (
     LoadConflictError,
     LoadRuleError,
     BudgetExceededError,
+    DataQualityError,
     SelectError,
     UndoError,
 )

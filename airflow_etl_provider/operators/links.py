@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-__all__ = ["QuarantineLink", "quarantine_url"]
+__all__ = ["QuarantineLink", "ViolationsLink", "quarantine_url"]
 
 
 class QuarantineLink(BaseOperatorLink):
@@ -23,6 +23,17 @@ class QuarantineLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Give what `execute` found; Airflow stores it when the task ends."""
         return str(getattr(operator, "quarantine_url", ""))
+
+
+class ViolationsLink(BaseOperatorLink):
+    """The way from a check to rows that break its rules, where there are any."""
+
+    name = "Violations"
+    xcom_key = "etl_violations_link"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Give what `execute` found; Airflow stores it when the task ends."""
+        return str(getattr(operator, "violations_url", ""))
 
 
 def quarantine_url(location: str, *, task_url: str) -> str:

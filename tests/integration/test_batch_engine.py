@@ -188,7 +188,7 @@ def test_rules_quarantine_warn_or_fail(job: Job) -> None:
 def test_a_row_rule_of_severity_fail_publishes_nothing(job: Job) -> None:
     job.write(HEADER + "1;Ada;1;\n2;B;-2;\n")
     rules = [{"column": "amount", "between": [0, None], "severity": "fail"}]
-    with pytest.raises(LoadRuleError, match="amount is at least 0"):
+    with pytest.raises(LoadRuleError, match=r"amount is below 0 \(1 rows\)"):
         job.run(job.pipeline(rules=rules))
     (info,) = list_quarantines(f"{job.database}.quarantine")
     assert info.status == "not_published"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_etl_provider.contracts.quality import QualityReport, RuleResult
 from airflow_etl_provider.contracts.report import InputReport, RunReport
 from airflow_etl_provider.engines.quarantine import Manifest
 from airflow_etl_provider.engines.quarantine.writer import quarantine_schema
@@ -30,6 +31,8 @@ def listed(mark: str) -> list[str]:
     ("mark", "there"),
     [
         ("report", [*names(RunReport), "rows_per_second"]),
+        ("quality", names(QualityReport)),
+        ("quality rule", names(RuleResult)),
         ("ledger", names(LedgerEntry)),
         ("rejects", quarantine_schema().names),
         # The place of a manifest is where it stands, not what it says.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Backend", "FailedRow", "Verdicts"]
 
@@ -20,8 +21,7 @@ class FailedRow:
     """A row that a check kept out.
 
     :param row: its position in the scan, from 0.
-    :param checks: positions in `Plan.row_checks`; duplicates count on from there, in the order of
-        `Plan.unique_keys`.
+    :param checks: positions in `Plan.row_checks`; those of `Plan.key_checks` count on from there.
     :param record: the source record as a JSON object.
     """
 
@@ -54,8 +54,11 @@ class Verdicts:
 class Backend(Protocol):
     """One engine that can run a plan."""
 
-    def find_duplicates(self, scans: Sequence[Scan]) -> None:
-        """Read the keys of all scans, in the order given, and remember which rows must give way."""
+    def find_duplicates(self, scans: Sequence[Scan], lookups: Lookups | None = None) -> None:
+        """Read the keys of all scans, in the order given, and remember which rows must give way.
+
+        :param lookups: answers the plan's look-ups; needed where it has any.
+        """
 
     def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end; `number` is its position among those of `find_duplicates`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from typing_extensions import Self
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.pipeline import Mode
     from airflow_etl_provider.contracts.schema import Field, Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
+    from airflow_etl_provider.engines.plan import KeyLookup
 
 __all__ = [
     "START",
@@ -23,6 +24,9 @@ __all__ = [
     "Interruptible",
     "LedgerEntry",
     "LoadSession",
+    "LookingSession",
+    "LookingTarget",
+    "Lookups",
     "Position",
     "Publication",
     "Published",
@@ -49,6 +53,7 @@ class Deletes:
 class WriteSpec:
     """How rows go into the table.
 
+    :param absent: keys that no row of the table may have when an append is published.
     :param add_columns: columns that the table gets together with the rows; one that it has by then
         must be of that type.
     :param widen_columns: columns that get a wider type together with the rows.
@@ -59,6 +64,7 @@ class WriteSpec:
     latest_by: str | None = None
     load_columns: bool = False
     partition_by: tuple[str, ...] = ()
+    absent: tuple[tuple[str, ...], ...] = ()
     deletes: Deletes | None = None
     add_columns: tuple[Field, ...] = ()
     widen_columns: tuple[Field, ...] = ()
@@ -194,6 +200,7 @@ class LoadSession(Protocol):
         :raises FencedError: a newer attempt began; nothing is published.
         :raises PositionMovedError: the pipeline's position is no longer what the load follows;
             nothing is published.
+        :raises TargetChangedError: others brought a key of `WriteSpec.absent` meanwhile.
         """
 
     def abort(self) -> None:
@@ -202,6 +209,56 @@ class LoadSession(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+class Lookups(Protocol):
+    """Answers a plan's look-ups, by their positions there; what is compared, the target compares.
+
+    It sees what others committed, and nothing of the load that asks.
+    """
+
+    def is_empty(self, number: int) -> bool:
+        """Whether the table has no row, or is not there yet."""
+
+    def refers_to_load(self, number: int) -> bool:
+        """Whether rows of the load itself can have the keys that must be present."""
+
+    def arrow_schema(self, number: int) -> pa.Schema:
+        """What `failing` takes: the number `n` of the key (int64), then its columns in order."""
+
+    def failing(self, number: int, keys: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The numbers `n` of keys that are there and must not be, or are not and must be.
+
+        Only asked where the table is not empty. All keys are read before the first answer.
+        """
+
+    def interrupt(self) -> None:
+        """Stop what runs, from any thread."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class LookingSession(Protocol):
+    """A session of a target that is a database, where tables can be looked at."""
+
+    def open_lookups(self, wanted: Sequence[KeyLookup]) -> Lookups:
+        """Find the tables and columns; what is opened is closed with the session.
+
+        :raises TargetMissingError: a table or column is not there.
+        :raises TargetSchemaError: a column can't be compared with the load's.
+        """
+
+
+@runtime_checkable
+class LookingTarget(Protocol):
+    """A target that is a database; its sessions are `LookingSession`s."""
+
+    def open_lookups(self, wanted: Sequence[KeyLookup], *, columns: Schema) -> Lookups:
+        """Look at tables of the database where nothing is loaded.
+
+        :param columns: what the keys are made of, with their types.
+        """
 
 
 @runtime_checkable

@@ -96,11 +96,6 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
         ("mapping: orders.mapping.yaml", "mapping: propose", "'propose'"),
         ("engine: auto", "engine: spark", "'spark'"),
         ("on_error: default", "on_error: page_somebody", "'page_somebody'"),
-        (
-            '- { rows: "shipped_at >= ordered_at" }',
-            "- { column: customer, references: customers.id }",
-            "rules[3].references",
-        ),
     ],
 )
 def test_what_is_planned_but_not_built_is_refused_by_name(written, changed, named):

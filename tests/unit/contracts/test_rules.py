@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from airflow_etl_provider.contracts.patterns import PATTERNS
+from airflow_etl_provider.contracts.references import Reference
 from airflow_etl_provider.contracts.rules import (
     Between,
     InSet,
@@ -14,11 +15,12 @@ from airflow_etl_provider.contracts.rules import (
     Matches,
     NotNull,
     NullShare,
+    References,
     RowExpression,
     Rule,
     Unique,
 )
-from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
+from airflow_etl_provider.exceptions import SpecificationError
 
 
 def test_a_rule_gives_its_checks_one_by_one():
@@ -105,7 +107,8 @@ def test_each_rule_says_in_words_what_it_wants(written, check, words, severity):
 
 def test_codes_of_checks_are_stable():
     codes = [
-        check.code for check in (NotNull, Unique, InSet, Between, Matches, Length, RowExpression)
+        check.code
+        for check in (NotNull, Unique, InSet, Between, Matches, Length, References, RowExpression)
     ]
     assert codes == [
         "rule:not_null",
@@ -114,6 +117,7 @@ def test_codes_of_checks_are_stable():
         "rule:between",
         "rule:matches",
         "rule:length",
+        "rule:references",
         "rule:rows",
     ]
     assert (NullShare.code, LoadExpression.code) == ("rule:null_share", "rule:load")
@@ -155,6 +159,15 @@ def test_codes_of_checks_are_stable():
         ({"column": "a", "matches": "(?<!a)b"}, "look-behind"),
         ({"column": "a", "matches": r"(a)\1"}, "back-reference"),
         ({"rows": ""}, "rows: is empty"),
+        ({"column": "a", "references": "id"}, "expected table.column"),
+        ({"column": "a", "references": "a.b.c.d"}, "expected table.column"),
+        ({"column": "a", "references": "a..c"}, "expected table.column"),
+        ({"column": "a", "references": 5}, "found 5; expected table.column"),
+        ({"column": "a", "references": {"table": "t"}}, "expected table.column"),
+        ({"column": "a", "references": {"table": "", "column": "c"}}, "the table's name"),
+        ({"column": "a", "references": {"table": "t", "columns": ["x", "y"]}}, "names 2 columns"),
+        ({"columns": ["a", "b"], "references": "t.x"}, "names 1 columns for 2"),
+        ({"rows": "a > b", "references": "t.x"}, "belongs to a column"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(written, problem):
@@ -163,9 +176,57 @@ def test_a_rule_that_makes_no_sense_is_refused(written, problem):
     assert problem in str(error.value)
 
 
-def test_foreign_keys_are_not_supported_yet():
-    with pytest.raises(NotSupportedYetError, match="references"):
-        Rule(column="customer", references="customers.id")
+@pytest.mark.parametrize(
+    ("written", "table", "columns"),
+    [
+        ("customers.id", "customers", ("id",)),
+        ("sales.customers.id", "sales.customers", ("id",)),
+        ('"a.b"."c.d"."e""f"', '"a.b"."c.d"', ('e"f',)),
+        ({"table": "t", "column": "c"}, "t", ("c",)),
+        ({"table": "t", "columns": ["c"]}, "t", ("c",)),
+    ],
+)
+def test_a_reference_names_a_table_and_its_column(written, table, columns):
+    rule = Rule(column="customer", references=written)
+    assert rule.checks == (References(("customer",), Reference(table, columns)),)
+
+
+def test_several_columns_together_refer_to_as_many():
+    rule = Rule(columns=["a", "b"], unique=True, references={"table": "t", "columns": ["x", "y"]})
+    assert rule.checks == (
+        Unique(("a", "b")),
+        References(("a", "b"), Reference("t", ("x", "y"))),
+    )
+    assert rule.checks[1].describe() == "(a, b) is in t (x, y)"
+
+
+@pytest.mark.parametrize(
+    ("check", "breach"),
+    [
+        (NotNull("a"), "a has no value"),
+        (Unique(("a", "b")), "(a, b) occurs in an earlier record"),
+        (InSet("a", ("x", 1)), "a is none of 'x', 1"),
+        (Between("a", 0, None), "a is below 0"),
+        (Between("a", None, 9), "a is above 9"),
+        (Between("a", 0, 9), "a is not between 0 and 9"),
+        (Matches("a", "email", PATTERNS["email"]), "a does not look like email"),
+        (Matches("a", "[a-z]", "[a-z]"), "a does not match [a-z]"),
+        (Length("a", None, 5), "a has more than 5 characters"),
+        (Length("a", 2, None), "a has fewer than 2 characters"),
+        (Length("a", 2, 5), "a has not 2 to 5 characters"),
+        (RowExpression("a > b"), "a > b does not hold"),
+        (References(("a",), Reference("s.t", ("id",))), "a is not in s.t.id"),
+        (NullShare("a", 0.05), "more than 5 % of a is null"),
+        (LoadExpression("rows > 5"), "rows > 5 does not hold"),
+    ],
+)
+def test_a_breach_names_the_column_and_the_limit(check, breach):
+    assert check.breach == breach
+
+
+def test_each_limit_is_a_check_of_its_own():
+    assert Between("a", 0, 9).ends == (Between("a", 0, None), Between("a", None, 9))
+    assert Length("a", None, 5).ends == (Length("a", None, 5),)
 
 
 def test_dates_and_decimals_of_python_are_those_of_yaml():

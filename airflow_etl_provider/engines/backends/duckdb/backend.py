@@ -18,7 +18,12 @@ from airflow_etl_provider.engines.backends.duckdb.render import (
     sql_of,
 )
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
-from airflow_etl_provider.exceptions import CancelledError, SourceError, SpecificationError
+from airflow_etl_provider.exceptions import (
+    CancelledError,
+    EtlError,
+    SourceError,
+    SpecificationError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["DuckDbBackend"]
 
@@ -46,6 +52,7 @@ class DuckDbBackend:
         self.session = session
         self.rendered: RenderedPlan = render_plan(plan)
         self._with_losers: frozenset[int] = frozenset()
+        self._lookups: Lookups | None = None
         self._interrupted = False
         self._bind()
         for load_check in plan.load_checks:
@@ -55,6 +62,8 @@ class DuckDbBackend:
     def interrupt(self) -> None:
         self._interrupted = True
         self.session.interrupt()
+        if self._lookups is not None:
+            self._lookups.interrupt()
 
     def close(self) -> None:
         self.session.close()
@@ -104,12 +113,17 @@ class DuckDbBackend:
         finally:
             connection.execute("DROP TABLE IF EXISTS no_rows")
 
-    def find_duplicates(self, scans: Sequence[Scan]) -> None:
-        """Find the rows that must give way to another row with the same key."""
+    def find_duplicates(self, scans: Sequence[Scan], lookups: Lookups | None = None) -> None:
+        """Find the rows that must give way for their key."""
         import duckdb
 
+        self._lookups = lookups
         try:
-            self._with_losers = find_losers(self.session, self.rendered, scans)
+            self._with_losers = find_losers(self.session, self.rendered, scans, lookups)
+        except EtlError:
+            if self._interrupted:
+                raise CancelledError("The run was told to stop. Nothing was published.") from None
+            raise
         except duckdb.Error as error:
             if self._interrupted:
                 raise CancelledError("The run was told to stop. Nothing was published.") from error
@@ -120,6 +134,8 @@ class DuckDbBackend:
                     raise UnbalancedError(scan.input) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
             raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
+        finally:
+            self._lookups = None
 
     def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end and judge every row."""
@@ -180,21 +196,21 @@ class DuckDbBackend:
         deduplicated = 0
         warned = {}
         gone: list[int] = []
+        broken: list[FailedRow] = []
         for loser in losers:
             checks = self._broken_keys(loser)
             if checks is None:
                 deduplicated += 1
             elif checks:
-                failed.append(FailedRow(loser.row, checks, loser.record))
+                broken.append(FailedRow(loser.row, checks, loser.record))
             else:
-                for key in loser.keys:
-                    at = len(self.plan.row_checks) + key
+                for at in self._warned_keys(loser):
                     warned[at] = warned.get(at, 0) + 1
                 continue
             gone.append(loser.row - start)
         if gone:
             keep = _without(keep, gone)
-        failed.sort(key=lambda row: row.row)
+        failed = _merged(failed, broken)
         rows = batch.filter(keep)
         for check, count in _warned(rows.column(width + 1)).items():
             warned[check] = warned.get(check, 0) + count
@@ -212,7 +228,7 @@ class DuckDbBackend:
 
     def _broken_keys(self, loser: Loser) -> tuple[int, ...] | None:
         """The checks that reject the loser, () for warnings alone, None when it is only older."""
-        keys = [(key, self.plan.unique_keys[key].check) for key in loser.keys]
+        keys = [(key, self.plan.key_checks[key]) for key in loser.keys]
         rejecting = tuple(
             len(self.plan.row_checks) + key
             for key, check in keys
@@ -221,6 +237,14 @@ class DuckDbBackend:
         if rejecting:
             return rejecting
         return None if any(check is None for _, check in keys) else ()
+
+    def _warned_keys(self, loser: Loser) -> list[int]:
+        """The checks that warn of the loser: one of a rule, which may have found it twice."""
+        checks = {self.plan.key_checks[key]: len(self.plan.row_checks) + key for key in loser.keys}
+        by_rule = {
+            (check.code, check.rule): at for check, at in checks.items() if check is not None
+        }
+        return list(by_rule.values())
 
     def _failed(self, batch: pa.RecordBatch, start: int) -> list[FailedRow]:
         import pyarrow.compute as pc
@@ -235,6 +259,18 @@ class DuckDbBackend:
             FailedRow(start + place, tuple(int(c) for c in code.split(",") if c), record)
             for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
         ]
+
+
+def _merged(failed: list[FailedRow], broken: list[FailedRow]) -> list[FailedRow]:
+    """All failed rows in order; one that fails for itself and for its key is one row."""
+    if not broken:
+        return failed
+    rows = {row.row: row for row in failed}
+    for row in broken:
+        known = rows.get(row.row)
+        checks = (*known.checks, *row.checks) if known else row.checks
+        rows[row.row] = FailedRow(row.row, checks, row.record)
+    return sorted(rows.values(), key=lambda row: row.row)
 
 
 def _warned(column: pa.Array) -> dict[int, int]:

@@ -1,7 +1,7 @@
-"""Rows that must give way to another row of the load with the same key.
+"""Rows that must give way: their key is another row's, or is (not) in a table of the target.
 
 One pass over the keys alone settles the usual case, that there are none; only rows whose key
-hash occurs twice are looked at closely, and only those that would be loaded compete. Everything
+hash is a suspect's are looked at closely, and only those that would be loaded compete. Everything
 spills to disk, so that memory stays bounded whatever the input.
 """
 
@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.engines.backends.duckdb.lookups import KeyTable, LookedUp
 from airflow_etl_provider.engines.backends.duckdb.render import RenderedPlan, sql_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.plan import UniqueKey
     from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Loser", "Losers", "find_losers"]
 
@@ -25,7 +28,7 @@ __all__ = ["Loser", "Losers", "find_losers"]
 class Loser:
     """A row that gives way.
 
-    :param keys: positions in `Plan.unique_keys` of the keys it repeats.
+    :param keys: positions in `Plan.key_checks` of the keys that are wrong.
     :param record: the source record as a JSON object.
     """
 
@@ -35,7 +38,10 @@ class Loser:
 
 
 def find_losers(
-    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Scan]
+    session: ComputeSession,
+    rendered: RenderedPlan,
+    scans: Sequence[Scan],
+    lookups: Lookups | None = None,
 ) -> frozenset[int]:
     """Fill the table `losers`; returns the positions of the scans that have any."""
     connection = session.connection
@@ -43,13 +49,11 @@ def find_losers(
         "CREATE OR REPLACE TABLE losers "
         "(scan INTEGER, row BIGINT, key_number INTEGER, fields VARCHAR)"
     )
+    looked_up = LookedUp(session, rendered, scans, lookups)
+    # A row that another table refuses does not compete with those that are loaded.
+    looked_up.refuse_keys()
     for number, unique in enumerate(rendered.plan.unique_keys):
-        connection.execute("CREATE OR REPLACE TABLE key_hashes (h UBIGINT)")
-        for scan in scans:
-            keys = rendered.keys(
-                scan.relation(connection), unique.columns, with_deletes=unique.with_deletes
-            )
-            connection.execute(f"INSERT INTO key_hashes {sql_of(keys)}")
+        _collect_hashes(session, rendered, scans, unique, looked_up.keys)
         connection.execute(
             "CREATE OR REPLACE TABLE suspects AS "
             "SELECT h FROM key_hashes GROUP BY h HAVING count(*) > 1"
@@ -57,8 +61,30 @@ def find_losers(
         connection.execute("DROP TABLE key_hashes")
         if connection.execute("SELECT 1 FROM suspects LIMIT 1").fetchall():
             _settle(session, rendered, scans, number)
+    # Only now is it known which rows of this load are there to be referred to.
+    looked_up.refuse_orphans()
     found = connection.execute("SELECT DISTINCT scan FROM losers").fetchall()
     return frozenset(row[0] for row in found)
+
+
+def _collect_hashes(
+    session: ComputeSession,
+    rendered: RenderedPlan,
+    scans: Sequence[Scan],
+    unique: UniqueKey,
+    keys: KeyTable,
+) -> None:
+    """Fill the table `key_hashes`, from the keys that were read already or by a pass of its own."""
+    connection = session.connection
+    connection.execute("CREATE OR REPLACE TABLE key_hashes (h UBIGINT)")
+    if keys.holds(unique.columns) and not unique.with_deletes:
+        connection.execute(f"INSERT INTO key_hashes {sql_of(keys.hashes(unique.columns))}")
+        return
+    for scan in scans:
+        hashes = rendered.keys(
+            scan.relation(connection), unique.columns, with_deletes=unique.with_deletes
+        )
+        connection.execute(f"INSERT INTO key_hashes {sql_of(hashes)}")
 
 
 def _settle(
@@ -79,6 +105,19 @@ def _settle(
         into = "INSERT INTO candidates" if at else "CREATE OR REPLACE TABLE candidates AS"
         # Our own words around a rendered tree; no value and no name of a file is in them.
         connection.execute(f"{into} SELECT {at} AS scan, * FROM ({rows})")  # noqa: S608
+    first_lookup = len(rendered.plan.unique_keys)
+    refused = [
+        first_lookup + at
+        for at, lookup in enumerate(rendered.plan.lookups)
+        if lookup.wanted == "present"
+        and lookup.check.severity != "warn"
+        and not rendered.plan.judges_all
+    ]
+    connection.execute(
+        "DELETE FROM candidates WHERE (scan, _row) IN "
+        "(SELECT (scan, row) FROM losers WHERE list_contains(?::INTEGER[], key_number))",
+        [refused],
+    )
     connection.execute(
         "INSERT INTO losers SELECT scan, _row, ?, fields FROM (SELECT *, row_number() OVER "
         "(PARTITION BY key ORDER BY latest DESC NULLS LAST, scan, _row) AS place "

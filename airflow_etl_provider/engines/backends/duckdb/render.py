@@ -51,12 +51,19 @@ from airflow_etl_provider.engines.plan import (
     OutsideInterval,
     RuleBroken,
     Unstorable,
+    WrongKey,
 )
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from airflow_etl_provider.contracts.rules import (
+        Between,
+        InSet,
+        Length,
+        Matches,
+    )
     from airflow_etl_provider.engines.plan import (
         Deletes,
         Interval,
@@ -93,6 +100,8 @@ class RenderedPlan:
     """The trees of one plan, bound once, put over any relation with the source's fields.
 
     :param layers: projections, each over the one before, all keeping what is below.
+    :param tests: by position of the check; true for a row that fails it.
+    :param gates: one of these is true wherever one of `tests` is; there are fewer of them.
     :param constants: what people wrote as values; each must be one of its column's type.
     """
 
@@ -101,6 +110,7 @@ class RenderedPlan:
     kept: exp.Expr = field(default_factory=lambda: exp.Boolean(this=True))
     mark: exp.Expr | None = None
     tests: dict[int, exp.Expr] = field(default_factory=dict)
+    gates: dict[int, exp.Expr] = field(default_factory=dict)
     constants: list[exp.Expr] = field(default_factory=list)
 
     def query(self, relation: str) -> exp.Select:
@@ -118,7 +128,7 @@ class RenderedPlan:
         self, relation: str, columns: tuple[str, ...], *, with_deletes: bool = False
     ) -> exp.Select:
         """One 64-bit hash per kept row whose key has no NULL; nothing else is computed."""
-        values = [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
+        values = self.outputs(columns)
         return (
             exp.select(call("hash", *values).as_("h"))
             .from_(self._stacked(relation).subquery("stacked"))
@@ -130,6 +140,18 @@ class RenderedPlan:
                 )
             )
         )
+
+    def key_values(self, relation: str, columns: tuple[str, ...]) -> exp.Select:
+        """The target columns of all kept rows that bring a row; nothing else is computed."""
+        return (
+            exp.select(*self.outputs(columns))
+            .from_(self._stacked(relation).subquery("stacked"))
+            .where(exp.and_(self.kept.copy(), *self._competing(with_deletes=False)))
+        )
+
+    def outputs(self, columns: tuple[str, ...]) -> list[exp.Column]:
+        """Target columns by the names that queries of ours give them."""
+        return [_name(f"o{self.plan.target.names.index(c)}") for c in columns]
 
     def _competing(self, *, with_deletes: bool) -> list[exp.Expr]:
         """A record that deletes brings no row that others could repeat."""
@@ -146,9 +168,9 @@ class RenderedPlan:
         *,
         with_deletes: bool = False,
     ) -> exp.Select:
-        """Rows that would be loaded and whose key hash is in table `hashes`, with positions."""
+        """Rows that compete and whose key hash is in table `hashes`, with positions."""
         names = self.plan.target.names
-        values = [_name(f"o{names.index(c)}") for c in columns]
+        values = self.outputs(columns)
         latest = _name(f"o{names.index(latest_by)}") if latest_by else exp.null()
         numbered = exp.select(
             exp.Star(),
@@ -165,12 +187,17 @@ class RenderedPlan:
             .from_(numbered.subquery("numbered"))
             .where(
                 exp.and_(
-                    is_null(_name("_failed")),
+                    self._competes(),
                     exp.In(this=call("hash", *values), query=suspects.subquery()),
                     *self._competing(with_deletes=with_deletes),
                 )
             )
         )
+
+    def _competes(self) -> exp.Expr:
+        if not self.plan.judges_all:
+            return is_null(_name("_failed"))
+        return exp.NullSafeNEQ(this=_name("_failed"), expression=exp.Literal.string(""))
 
     def _stacked(self, relation: str) -> exp.Select:
         fields = [
@@ -185,19 +212,29 @@ class RenderedPlan:
         return query
 
     def _judged(self, relation: str) -> exp.Select:
-        failing = [(i, self.tests[i]) for i in self.plan.rejecting]
-        warning = [(i, self.tests[i]) for i in self.plan.warning]
+        failing, warning = self.plan.rejecting, self.plan.warning
         failed = exp.Case(
             ifs=[
                 exp.If(this=exp.Not(this=exp.paren(self.kept.copy())), true=exp.Literal.string("")),
-                *_numbers(failing),
+                *self._numbers(failing),
             ]
         )
-        warned = exp.Case(ifs=_numbers(warning)) if warning else exp.null()
+        warned = exp.Case(ifs=self._numbers(warning)) if warning else exp.null()
         text = exp.DataType.build("VARCHAR", dialect="duckdb")
         return exp.select(
             exp.Star(), failed.as_("_failed"), exp.Cast(this=warned, to=text).as_("_warned")
         ).from_(self._stacked(relation).subquery("stacked"))
+
+    def _numbers(self, checks: tuple[int, ...]) -> list[exp.Expr]:
+        """Cheap for good rows: the parts are computed only where one of them holds."""
+        if not checks:
+            return []
+        parts = [
+            exp.Case(ifs=[exp.If(this=self.tests[i].copy(), true=exp.Literal.string(f"{i},"))])
+            for i in checks
+        ]
+        gates = any_of([self.gates[i].copy() for i in checks if i in self.gates])
+        return [exp.If(this=gates, true=call("concat", *parts))]
 
     def _fields(self) -> exp.Expr:
         bad = exp.NEQ(this=_name("_failed"), expression=exp.Literal.string(""))
@@ -213,17 +250,6 @@ class RenderedPlan:
 
 def _pack(name: str, value: exp.Expr) -> exp.Expr:
     return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
-
-
-def _numbers(tests: list[tuple[int, exp.Expr]]) -> list[exp.Expr]:
-    """Cheap for good rows: the parts are computed only where one of them holds."""
-    if not tests:
-        return []
-    parts = [
-        exp.Case(ifs=[exp.If(this=test.copy(), true=exp.Literal.string(f"{i},"))])
-        for i, test in tests
-    ]
-    return [exp.If(this=any_of([t.copy() for _, t in tests]), true=call("concat", *parts))]
 
 
 def render_plan(plan: Plan) -> RenderedPlan:
@@ -257,11 +283,17 @@ class _Renderer:
         self.rendered.kept = self._kept()
         if self.plan.interval is not None and self.plan.interval.marked:
             self.rendered.mark = self._interval_value()
+        before: Between | Length | None = None
         for at, check in enumerate(self.plan.row_checks):
             test = self._test(check)
+            whole = check.test.whole if isinstance(check.test, RuleBroken) else None
+            gate = test if whole is None else self._rule(whole)
             if self.plan.deletes is not None and not self._concerns_deletes(check):
-                test = exp.and_(exp.Not(this=_name("_delete")), exp.paren(test))
+                test, gate = _unless_deleted(test), _unless_deleted(gate)
             self.rendered.tests[at] = test
+            if whole is None or whole is not before:
+                self.rendered.gates[at] = gate
+            before = whole
         return self.rendered
 
     def _source_condition(self, sql: str, *, on_error: bool) -> exp.Expr:
@@ -427,15 +459,20 @@ class _Renderer:
             if isinstance(test.check, NotNull):
                 at = self.plan.target.names.index(test.check.column)
                 return self._missing(is_null(_name(f"o{at}")), at)
-            return render_rule(
-                test.check,
-                column=self._target_column,
-                bind=self._row_condition,
-                constant=self._constant,
-            )
-        if isinstance(test, Duplicate):
-            raise SpecificationError("Duplicates are found over all rows, not by a row check.")
+            return self._rule(test.check)
+        if isinstance(test, Duplicate | WrongKey):
+            raise SpecificationError("Keys are judged over all rows, not by a row check.")
         raise AssertionError(test)
+
+    def _rule(
+        self, check: NotNull | InSet | Between | Matches | Length | RowExpression
+    ) -> exp.Expr:
+        return render_rule(
+            check,
+            column=self._target_column,
+            bind=self._row_condition,
+            constant=self._constant,
+        )
 
     def _missing(self, missing: exp.Expr, at: int) -> exp.Expr:
         """A value that did not convert is reported as that, not also as missing."""
@@ -459,6 +496,10 @@ class _Renderer:
             parse_expression(sql, kind="rule"), schema=self.plan.target, on_error=False
         )
         return self._renamed(bound, self.plan.target, "o")
+
+
+def _unless_deleted(test: exp.Expr) -> exp.Expr:
+    return exp.and_(exp.Not(this=_name("_delete")), exp.paren(test))
 
 
 def _true(condition: exp.Expr) -> exp.Expr:

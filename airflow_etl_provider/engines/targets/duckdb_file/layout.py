@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.base import WriteSpec
     from airflow_etl_provider.engines.targets.table_name import TableName
 
-__all__ = ["Column", "TableLayout", "check_fit", "read_layout"]
+__all__ = ["Column", "TableLayout", "check_fit", "read_columns", "read_layout"]
 
 _VIEW = """
     SELECT 1 FROM duckdb_views() WHERE database_name = current_database()
@@ -95,7 +95,12 @@ def read_layout(connection: DuckDBPyConnection, table: TableName) -> TableLayout
         raise TargetSchemaError(
             f"{table} is a view.", hint="Name the table that the rows should go to."
         )
-    columns = run_sql(connection, _COLUMNS, parameters)
+    return read_columns(connection, table)
+
+
+def read_columns(connection: DuckDBPyConnection, table: TableName) -> TableLayout | None:
+    """Look up what can be read, be it a table or a view; None when there is none."""
+    columns = run_sql(connection, _COLUMNS, [table.schema or "main", table.name])
     if not columns:
         return None
     return TableLayout(

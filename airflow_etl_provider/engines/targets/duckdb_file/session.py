@@ -23,12 +23,14 @@ from airflow_etl_provider.exceptions import (
     EtlError,
     FencedError,
     LoadConflictError,
+    TargetChangedError,
     TargetDataError,
     TargetError,
     TargetSchemaError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
+    from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
+    from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups
     from airflow_etl_provider.engines.targets.duckdb_file.statements import Statements
     from airflow_etl_provider.engines.targets.duckdb_file.target import DuckDbTarget
 
@@ -107,6 +111,19 @@ class DuckDbSession:
                 Field(f.name, f.type, nullable=f.nullable or f.name not in self._write.key)
                 for f in self._typed
             )
+        )
+
+    def open_lookups(self, wanted: Sequence[KeyLookup]) -> DuckDbLookups:
+        from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups, OwnTable
+
+        replaced = self._load.load_id if self._replaces else None
+        return DuckDbLookups(
+            self._target.path,
+            wanted,
+            home=self._target.table,
+            columns=self._schema,
+            own=OwnTable(self._write, replaced_load=replaced),
+            wait_seconds=self._target.wait_seconds,
         )
 
     def write(self, batches: pa.RecordBatchReader) -> int:
@@ -209,6 +226,7 @@ class DuckDbSession:
             connection.execute(statements.clear())
         elif self._replaces:
             self._remove_earlier_load(connection, statements)
+        self._refuse_present_keys(connection, statements)
         self._register(connection)
         if self._write.mode == "merge":
             return self._merge(connection, statements)
@@ -223,6 +241,18 @@ class DuckDbSession:
                 f"{self._target.name} took {inserted} of {self._rows} rows. Nothing was published."
             )
         return Published(rows_loaded=inserted)
+
+    def _refuse_present_keys(self, connection: DuckDBPyConnection, statements: Statements) -> None:
+        """Look once more, now that nobody else can write, for keys that were found absent."""
+        for key in self._write.absent:
+            self._register(connection)
+            if _number(connection, statements.count_present(key)):
+                raise TargetChangedError(
+                    f"Others wrote rows into {self._target.name} while this load ran, with values "
+                    f"of {', '.join(key)} that the rule `unique` found absent before. Nothing was "
+                    "published.",
+                    hint="Run again: the rows that they brought are seen then.",
+                )
 
     def _prepare_table(self, connection: DuckDBPyConnection) -> Statements:
         """Create the table where it is missing; one that was changed meanwhile must still fit."""

@@ -75,6 +75,13 @@ class Statements:
         rows = exp.select(*[_column(name) for name in self.columns]).from_(_temporary(source))
         return _sql(exp.insert(rows, self._target(), columns=[_name(n) for n in self.columns]))
 
+    def count_present(self, key: Sequence[str]) -> str:
+        """How many rows to come have a key that the table has already."""
+        same = exp.and_(*[exp.EQ(this=_column(k, "t"), expression=_column(k, "s")) for k in key])
+        there = exp.select(exp.Literal.number(1)).from_(self._target("t")).where(same)
+        coming = _aliased(_temporary(INCOMING), "s")
+        return _sql(_count().from_(coming).where(exp.Exists(this=there)))
+
     def stage(self) -> str:
         rows = exp.select(exp.Star()).from_(_temporary(INCOMING))
         create = exp.Create(this=exp.to_table(STAGED), kind="TABLE", expression=rows)

@@ -35,14 +35,17 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.02, 0.5
 
 
 @contextmanager
-def opened(path: Path, *, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(
+    path: Path, *, wait_seconds: float, read_only: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file, creating it where it is missing, and close it again.
 
+    :param read_only: others may read it at the same time; nothing is created.
     :raises TargetUnavailableError: another process had it open for longer than `wait_seconds`.
     """
     import duckdb
 
-    connection = _connect(path, wait_seconds=wait_seconds)
+    connection = _connect(path, wait_seconds=wait_seconds, read_only=read_only)
     try:
         # Instants as text and text as instants mean UTC, wherever the machine stands.
         connection.execute("SET TimeZone = 'UTC'")
@@ -80,7 +83,7 @@ def run_sql(
     return connection.execute(sql, parameters or []).fetchall()
 
 
-def _connect(path: Path, *, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, *, wait_seconds: float, read_only: bool) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     if path.is_dir():
@@ -93,7 +96,7 @@ def _connect(path: Path, *, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     wait = _FIRST_WAIT
     while True:
         try:
-            return _connect_once(path)
+            return _connect_once(path, read_only=read_only)
         except duckdb.Error as error:
             holder = _holder(error)
             if holder is None:
@@ -109,7 +112,7 @@ def _connect(path: Path, *, wait_seconds: float) -> duckdb.DuckDBPyConnection:
         wait = min(wait * 2, _LONGEST_WAIT)
 
 
-def _connect_once(path: Path) -> duckdb.DuckDBPyConnection:
+def _connect_once(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     ours: dict[str, str | bool | int | float | list[str]] = {
@@ -118,10 +121,10 @@ def _connect_once(path: Path) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
     }
     try:
-        return duckdb.connect(str(path), config=ours)
+        return duckdb.connect(str(path), read_only=read_only, config=ours)
     except duckdb.ConnectionException:
         # This process has the file open with other settings; then they hold for us, too.
-        return duckdb.connect(str(path))
+        return duckdb.connect(str(path), read_only=read_only)
 
 
 def _holder(error: duckdb.Error) -> str | None:

@@ -36,7 +36,7 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
+    from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
+    from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups
 
 __all__ = ["WAIT_SECONDS", "DuckDbTarget"]
 
@@ -132,6 +134,18 @@ class DuckDbTarget:
             raise os_error_of(error, self.path, doing="Opening") from error
         return DuckDbSession(
             self, load, schema, write, layout, epoch=epoch, replaces=verdict == "replace_load"
+        )
+
+    def open_lookups(self, wanted: Sequence[KeyLookup], *, columns: Schema) -> DuckDbLookups:
+        from airflow_etl_provider.engines.targets.duckdb_file.lookup import DuckDbLookups
+
+        return DuckDbLookups(
+            self.path,
+            wanted,
+            home=self.table,
+            columns=columns,
+            own=None,
+            wait_seconds=self.wait_seconds,
         )
 
     def undo(self, load_id: str) -> Undone:

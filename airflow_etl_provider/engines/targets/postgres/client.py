@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from airflow_etl_provider.engines.arrow_values import one_row
 from airflow_etl_provider.engines.targets.postgres.errors import (
+    StreamError,
     translate_connect_error,
     translate_error,
 )
 from airflow_etl_provider.engines.targets.postgres.uri import postgres_uri, server_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.exceptions import TargetError
@@ -60,9 +61,13 @@ class PostgresClient:
             self._closing = opened.pop_all()
         self._closed = False
 
-    def start(self, *, application: str | None = None) -> None:
-        """Begin a transaction with the settings that loading needs, whatever the role's are."""
-        self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", doing="to start on")
+    def start(self, *, application: str | None = None, snapshot: bool = False) -> None:
+        """Begin a transaction with the settings that loading needs, whatever the role's are.
+
+        :param snapshot: only read, and all of it as it is now.
+        """
+        level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
+        self.execute(f"SET TRANSACTION ISOLATION LEVEL {level}", doing="to start on")
         settings = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601"}
         settings |= {name: str(value) for name, value in self._timeouts.items()}
         if application is not None:
@@ -102,6 +107,22 @@ class PostgresClient:
         self._statement.set_sql_query(sql)
         if parameters:
             self._statement.bind(one_row(parameters))
+
+    def stream(self, sql: str, *, doing: str) -> Iterator[pa.RecordBatch]:
+        """Run one query by binary COPY; nothing else may run here until it was read to its end."""
+
+        def begin() -> pa.RecordBatchReader:
+            statement.set_sql_query(sql)
+            found, _ = statement.execute_query()
+            return pa.RecordBatchReader.from_stream(found)
+
+        with closing(adbc.AdbcStatement(self._connection)) as statement:
+            reader = self._run(begin, doing=doing)
+            try:
+                while (batch := self._run(lambda: _next_batch(reader), doing=doing)) is not None:
+                    yield batch
+            finally:
+                reader.close()
 
     def copy(
         self, table: str, batches: pa.RecordBatchReader, *, schema: str, columns: Collection[str]
@@ -149,12 +170,22 @@ class PostgresClient:
         self._closing.close()
 
     def _run(self, action: Callable[[], T], *, doing: str, columns: Collection[str] = ()) -> T:
+        failure: TargetError
         try:
             return action()
         except adbc.Error as error:
             failure = translate_error(error, doing=doing, where=self.where, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            failure = translate_error(StreamError.of(error), doing=doing, where=self.where)
         # Outside the handler: a chained driver error would print rows in the traceback.
         raise failure
+
+
+def _next_batch(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    try:
+        return reader.read_next_batch()
+    except StopIteration:
+        return None
 
 
 def _connect(connection: Connection) -> tuple[adbc.AdbcDatabase, adbc.AdbcConnection]:

@@ -7,6 +7,7 @@ are kept: https://www.postgresql.org/docs/current/errcodes-appendix.html
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_etl_provider.exceptions import (
@@ -22,7 +23,7 @@ from airflow_etl_provider.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["DriverError", "translate_connect_error", "translate_error"]
+__all__ = ["DriverError", "StreamError", "translate_connect_error", "translate_error"]
 
 
 class DriverError(Protocol):
@@ -30,6 +31,19 @@ class DriverError(Protocol):
 
     sqlstate: str | None
     details: Any
+
+
+@dataclass(slots=True)
+class StreamError:
+    """What is left of a driver's error that came through Arrow: a text that holds its code."""
+
+    sqlstate: str | None
+    details: Any = ()
+
+    @classmethod
+    def of(cls, error: BaseException) -> StreamError:
+        found = re.search(r"SQLSTATE[: ]+([0-9A-Z]{5})", str(error))
+        return cls(found[1] if found else None)
 
 
 _BY_CODE: dict[str, type[TargetError]] = {

@@ -19,6 +19,7 @@ from airflow_etl_provider.engines.targets.postgres.altering import alter_table
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
 from airflow_etl_provider.engines.targets.postgres.deletes import apply_deletes
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
+from airflow_etl_provider.engines.targets.postgres.lookup import OwnTable, PostgresLookups
 from airflow_etl_provider.engines.targets.postgres.plan import WritePlan, plan_write
 from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
 from airflow_etl_provider.exceptions import (
@@ -30,12 +31,13 @@ from airflow_etl_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from typing_extensions import Self
 
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 
 __all__ = ["Attempt", "PostgresSession"]
@@ -86,6 +88,7 @@ class PostgresSession:
         self._busy = threading.Lock()
         self._abandoned = threading.Event()
         self._staging: _Staging | None = None
+        self._lookups: PostgresLookups | None = None
         self._rows = 0
         self._input_failure: BaseException | None = None
 
@@ -100,6 +103,23 @@ class PostgresSession:
     @property
     def arrow_schema(self) -> pa.Schema:
         return self._plan.arrow_schema
+
+    def open_lookups(self, wanted: Sequence[KeyLookup]) -> PostgresLookups:
+        attempt = self._attempt
+        replaced = attempt.load.load_id if attempt.verdict == "replace_load" else None
+        client = self._connect()
+        try:
+            self._lookups = PostgresLookups(
+                client,
+                wanted,
+                columns=attempt.schema,
+                own=OwnTable(self._plan.place, attempt.write, replaced_load=replaced),
+                home=self._plan.place,
+            )
+        except BaseException:
+            client.close()
+            raise
+        return self._lookups
 
     def write(self, batches: pa.RecordBatchReader) -> int:
         with self._working(_State.BEGUN):
@@ -121,9 +141,12 @@ class PostgresSession:
             staged = self._staging is not None and (
                 attempt.write.mode != "append" or attempt.write.alters
             )
-            if staged or attempt.load.follows is not None:
+            checked = self._lookups if attempt.write.absent else None
+            if checked is not None or staged or attempt.load.follows is not None:
                 lock_target(client, self._plan.place)
             self._check_turn(lock=True)
+            if checked is not None:
+                checked.check_again()
             alter_table(client, self._plan.place, attempt.write)
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
@@ -156,6 +179,8 @@ class PostgresSession:
             return published
 
     def interrupt(self) -> None:
+        if self._lookups is not None:
+            self._lookups.interrupt()
         self._client.cancel()
 
     def abort(self) -> None:
@@ -217,6 +242,8 @@ class PostgresSession:
 
     def _end(self) -> None:
         self._state = _State.ENDED
+        if self._lookups is not None:
+            self._lookups.close()
         self._client.close()
 
     def _create_table(self) -> None:

@@ -16,6 +16,7 @@ from airflow_etl_provider.engines.targets.postgres.altering import plan_altered
 from airflow_etl_provider.engines.targets.postgres.catalog import Place, find_place, read_relation
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 from airflow_etl_provider.engines.targets.postgres.ledger import PostgresLedger, lock_target
+from airflow_etl_provider.engines.targets.postgres.lookup import PostgresLookups
 from airflow_etl_provider.engines.targets.postgres.plan import MAX_NAME_BYTES, plan_write
 from airflow_etl_provider.engines.targets.postgres.session import Attempt, PostgresSession
 from airflow_etl_provider.engines.targets.postgres.statements import delete_load
@@ -25,10 +26,13 @@ from airflow_etl_provider.engines.targets.table_name import parse_table_name
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_etl_provider.contracts.connection import Connection
     from airflow_etl_provider.contracts.load import Load
     from airflow_etl_provider.contracts.schema import Limit, Schema
     from airflow_etl_provider.contracts.types import LogicalType
+    from airflow_etl_provider.engines.plan import KeyLookup
     from airflow_etl_provider.engines.targets.base import LedgerEntry, WriteSpec
 
 __all__ = ["LOCK_TIMEOUT", "PostgresTarget"]
@@ -112,6 +116,17 @@ class PostgresTarget:
             client.close()
             raise
         return PostgresSession(client, attempt, connect=self._connect)
+
+    def open_lookups(self, wanted: Sequence[KeyLookup], *, columns: Schema) -> PostgresLookups:
+        client = self._connect()
+        try:
+            client.start()
+            place = find_place(client, self._table, where=server_of(self._connection))
+            client.rollback()
+            return PostgresLookups(client, wanted, columns=columns, own=None, home=place)
+        except BaseException:
+            client.close()
+            raise
 
     def ledger(self) -> list[LedgerEntry]:
         with closing(self._connect()) as client:

@@ -1,0 +1,41 @@
+"""Tables of databases as sources: typed rows of one snapshot, counted apart from the reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.exceptions import SpecificationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.pipeline import TargetSpec
+    from airflow_etl_provider.engines.sources.tables.table import TableSource
+
+__all__ = ["open_table"]
+
+
+def open_table(
+    spec: TargetSpec, *, connections: Connections, base: Path | None, scratch: Path | None = None
+) -> TableSource:
+    """Open what names a table, written as a target is; nothing but its columns is read yet.
+
+    :param scratch: where rows are kept that are read more than once.
+    :raises SpecificationError: it is no database.
+    :raises TargetMissingError: there is no such table.
+    """
+    from airflow_etl_provider.engines.targets.location import locate
+
+    at = locate(spec, connections=connections, base=base)
+    if at.kind == "postgres" and at.connection is not None:
+        from airflow_etl_provider.engines.sources.tables.postgres import PostgresTableSource
+
+        return PostgresTableSource(at.connection, table=spec.table or "", scratch=scratch)
+    if at.kind == "duckdb" and at.path is not None:
+        from airflow_etl_provider.engines.sources.tables.duckdb_file import DuckDbTableSource
+
+        return DuckDbTableSource(at.path, table=spec.table or "")
+    raise SpecificationError(
+        f"{at.path} is a file; it has no table {spec.table!r}.", hint="Leave `table` away."
+    )

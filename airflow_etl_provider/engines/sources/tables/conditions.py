@@ -1,0 +1,104 @@
+"""The parts of a condition that a database may decide: where it can't mean anything else.
+
+The whole condition is decided by our own engine. A database that leaves rows out before only
+saves reading them, so it is given nothing but comparisons of a column with a constant of the
+column's own type, of types that every database orders in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.expressions import parse_expression
+from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_etl_provider.contracts.schema import Field, Schema
+    from airflow_etl_provider.contracts.types import LogicalType
+
+__all__ = ["Condition", "conditions_of"]
+
+_FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
+    exp.EQ: exp.EQ,
+    exp.GT: exp.LT,
+    exp.GTE: exp.LTE,
+    exp.LT: exp.GT,
+    exp.LTE: exp.GTE,
+}
+
+_WHOLE = ("int16", "int32", "int64")
+_TIMES = ("date", "timestamp", "timestamptz")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`column` compared with a constant; `value` is its text, in ISO form."""
+
+    column: str
+    operator: type[exp.Expr]
+    value: str
+    type: LogicalType
+
+
+def conditions_of(where: str, schema: Schema) -> tuple[Condition, ...]:
+    """Give the conditions that must all hold for `where` to hold, as far as there are any."""
+    tree: exp.Expr = parse_expression(where, kind="filter").tree
+    fields = {field.name.lower(): field for field in schema}
+    found = (_condition(part, fields) for part in _parts(tree))
+    return tuple(one for one in found if one is not None)
+
+
+def _parts(tree: exp.Expr) -> Iterator[exp.Expr]:
+    tree = tree.unnest()
+    if isinstance(tree, exp.And):
+        yield from _parts(tree.this)
+        yield from _parts(tree.expression)
+    elif isinstance(tree, exp.Between):
+        yield exp.GTE(this=tree.this, expression=tree.args["low"])
+        yield exp.LTE(this=tree.this, expression=tree.args["high"])
+    else:
+        yield tree
+
+
+def _condition(part: exp.Expr, fields: dict[str, Field]) -> Condition | None:
+    operator = type(part)
+    if operator not in _FLIPPED:
+        return None
+    left, right = part.this.unnest(), part.expression.unnest()
+    if isinstance(right, exp.Column):
+        left, right, operator = right, left, _FLIPPED[operator]
+    if not isinstance(left, exp.Column) or left.name.lower() not in fields:
+        return None
+    field = fields[left.name.lower()]
+    value = _value(right, field.type)
+    return None if value is None else Condition(field.name, operator, value, field.type)
+
+
+def _value(constant: exp.Expr, of: LogicalType) -> str | None:
+    """The constant as the column's type has it; None where it is anything else."""
+    if isinstance(constant, exp.Cast) and constant.to == to_duckdb(of):
+        constant = constant.this
+    if of.kind in _WHOLE:
+        whole = isinstance(constant, exp.Literal) and not constant.is_string and constant.is_int
+        return constant.name if whole else None
+    if of.kind in _TIMES and isinstance(constant, exp.Literal) and constant.is_string:
+        return _as_text(constant, of)
+    return None
+
+
+def _as_text(constant: exp.Literal, of: LogicalType) -> str | None:
+    """What our engine makes of a text: the database may read it otherwise."""
+    import duckdb
+
+    typed = exp.TryCast(this=constant.copy(), to=to_duckdb(of))
+    text = exp.Cast(this=typed, to=exp.DataType.build("VARCHAR", dialect="duckdb"))
+    with duckdb.connect(config={"threads": "1", "enable_external_access": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        ((value,),) = connection.execute(exp.select(text).sql(dialect="duckdb")).fetchall()
+    # Infinity and times before Christ are written differently.
+    return value if isinstance(value, str) and value[:4].isdigit() and "BC" not in value else None

@@ -1,0 +1,196 @@
+"""A table or view of PostgreSQL as a source: binary COPY out of one read-only snapshot."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from sqlglot import exp
+
+from airflow_etl_provider.contracts.schema import Field, Schema
+from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.sources.tables.table import TableSource
+from airflow_etl_provider.engines.targets.postgres.catalog import find_place
+from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
+from airflow_etl_provider.engines.targets.postgres.columns import (
+    as_text,
+    find_readable,
+    read_columns,
+    read_primary_key,
+)
+from airflow_etl_provider.engines.targets.postgres.types import declared_type
+from airflow_etl_provider.engines.targets.postgres.uri import server_of
+from airflow_etl_provider.engines.targets.table_name import TableName, parse_table_name
+from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from airflow_etl_provider.contracts.connection import Connection
+    from airflow_etl_provider.engines.sources.tables.conditions import Condition
+    from airflow_etl_provider.engines.targets.postgres.columns import ReadableColumn
+
+__all__ = ["PostgresTableSource"]
+
+_NATIVE = frozenset(
+    {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "date", "time",
+     "timestamp", "timestamptz", "interval", "bytea"}
+)  # fmt: skip
+"""Types whose values the driver gives as Arrow has them; all others travel as text."""
+
+
+class PostgresTableSource(TableSource):
+    """Rows wait in a file from the first reading on: another query may give another order.
+
+    :param scratch: where that file is made; the system's temporary folder when absent.
+    """
+
+    def __init__(self, connection: Connection, *, table: str, scratch: Path | None = None) -> None:
+        super().__init__()
+        written = parse_table_name(table)
+        server = server_of(connection)
+        self._scratch = scratch
+        self._file: IO[bytes] | None = None
+        self._count: int | None = None
+        self._client = PostgresClient(
+            connection, where=f"{server}/{written}", timeouts={"lock_timeout": 600_000}
+        )
+        try:
+            self._client.start(snapshot=True)
+            home = find_place(self._client, written, where=server).schema
+            self._table = written.name
+            self._schema_name = find_readable(self._client, written, home=home)
+            self._columns = read_columns(self._client, self._schema_name, self._table)
+            if not self._columns:
+                raise SourceNotFoundError(
+                    f"There is no table or view {written} in {server}.",
+                    hint="Write the name in the letter case it has, with its schema.",
+                )
+            self.key = read_primary_key(self._client, self._schema_name, self._table)
+        except BaseException:
+            self._client.close()
+            raise
+        self.name = f"{server}/{TableName(self._table, self._schema_name)}"
+        self.schema = Schema(tuple(Field(c.name, c.type) for c in self._columns.values()))
+
+    def count(self) -> int:
+        if self._count is None:
+            rows = exp.select(exp.Count(this=exp.Star()))
+            sql = self._from(rows).sql("postgres")
+            self._count = int(self._client.query(sql, doing="to count")[0][0])
+        return self._count
+
+    def arrow_schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                pa.field(
+                    field.name, to_arrow(field.type) if self._is_native(field) else pa.string()
+                )
+                for field in self.schema
+            ]
+        )
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        # Counted before anything is read, in the same snapshot.
+        self.count()
+        if not self.rereads:
+            yield from self._read()
+            return
+        if self._file is None:
+            self._keep()
+        yield from self._kept()
+
+    def interrupt(self) -> None:
+        self._client.cancel()
+
+    def close(self) -> None:
+        self._client.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        schema = self.arrow_schema()
+        rows = self._from(exp.select(*[self._value(field) for field in self.schema]))
+        for batch in self._client.stream(rows.sql("postgres"), doing="to read"):
+            self.bytes_read += batch.nbytes
+            columns = [
+                column if column.type == field.type else _plain(column).cast(field.type)
+                for column, field in zip(batch.columns, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _keep(self) -> None:
+        import pyarrow as pa
+
+        try:
+            file = tempfile.TemporaryFile(  # noqa: SIM115 - close() ends it
+                prefix="airflow-etl-", dir=self._scratch
+            )
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            with pa.ipc.new_stream(file, self.arrow_schema(), options=options) as writer:
+                for batch in self._read():
+                    writer.write_batch(batch)
+        except OSError as error:
+            raise SourceError(
+                f"The rows of {self.name} can't be kept in {self._scratch or tempfile.gettempdir()}"
+                f": {error.strerror or type(error).__name__}.",
+                hint="Make room there, or check fewer rows by `where`.",
+            ) from error
+        self._file = file
+        # The snapshot has served; an old one keeps the server from cleaning up.
+        self._client.rollback()
+
+    def _kept(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        if self._file is None:
+            return
+        self._file.seek(0)
+        yield from pa.ipc.open_stream(self._file)
+
+    def _from(self, query: exp.Select) -> exp.Select:
+        table = exp.Table(this=_name(self._table), db=_name(self._schema_name))
+        conditions = [self._condition(one) for one in self.conditions]
+        query = query.from_(table)
+        return query.where(exp.and_(*conditions)) if conditions else query
+
+    def _condition(self, condition: Condition) -> exp.Expr:
+        declared = declared_type(condition.type, column=condition.column)
+        constant: exp.Expr = exp.Cast(
+            this=exp.Literal.string(condition.value),
+            to=exp.DataType(this=exp.DataType.Type.USERDEFINED, kind=declared),
+        )
+        if condition.type.kind in ("int16", "int32", "int64"):
+            constant = exp.Literal.number(condition.value)
+        return condition.operator(this=exp.column(_name(condition.column)), expression=constant)
+
+    def _is_native(self, field: Field) -> bool:
+        column = self._columns[field.name]
+        return column.element is None and column.base in _NATIVE
+
+    def _value(self, field: Field) -> exp.Expr:
+        column: ReadableColumn = self._columns[field.name]
+        value: exp.Expr = exp.column(_name(field.name))
+        if column.element is not None:
+            value = exp.Anonymous(this="to_json", expressions=[value])
+        if not self._is_native(field):
+            value = as_text(column, value)
+        return exp.alias_(value, field.name, quoted=True)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)

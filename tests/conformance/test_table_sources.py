@@ -1,0 +1,165 @@
+"""What a table promises the engine as a source, in every database that can be read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg2
+import pytest
+from sqlglot import exp
+
+from airflow_etl_provider.engines.backends.duckdb.types import describe_schema
+from airflow_etl_provider.engines.sources.tables import open_table
+from airflow_etl_provider.engines.targets import parse_target
+from airflow_etl_provider.exceptions import SourceNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_etl_provider.engines.sources.tables.table import TableSource
+
+HOSTILE = ("id", "näme ünï 北", 'qu"ote; DROP TABLE x', "l" * 60, "select", "a.b['c']")
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.opened: list[TableSource] = []
+
+    def execute(self, *statements: str) -> None:
+        if self.url.startswith("duckdb"):
+            with duckdb.connect(self.url.removeprefix("duckdb:///")) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+            return
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+        finally:
+            connection.close()
+
+    def open(self, table: str = "things", *, rereads: bool = True) -> TableSource:
+        spec, connections = parse_target(self.url, table=table)
+        source = open_table(spec, connections=connections, base=None)
+        source.rereads = rereads
+        self.opened.append(source)
+        return source
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"duckdb:///{tmp_path}/things.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_server")
+    database = Database(url)
+    yield database
+    for source in database.opened:
+        source.close()
+
+
+@pytest.fixture(params=[True, False], ids=["read often", "read once"])
+def things(request: pytest.FixtureRequest, database: Database) -> Callable[[], TableSource]:
+    database.execute(
+        "CREATE TABLE things (id bigint, name text, amount numeric(6,2))",
+        "INSERT INTO things VALUES (1, 'Ada', 1.5), (2, NULL, 2), (3, '北京 é', NULL)",
+    )
+    return lambda: database.open(rereads=request.param)
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"threads": 2}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def fetch(scan: Any, connection: Any) -> list[Any]:
+    return connection.sql(f"SELECT * FROM {scan.relation(connection)}").fetchall()
+
+
+def test_the_view_has_the_columns_types_rows_and_order(things: Any, connection: Any) -> None:
+    source = things()
+    (input_,) = source.inputs
+    scan = source.scan(input_)
+    view = scan.relation(connection)
+    assert source.schema.names == ("id", "name", "amount")
+    assert describe_schema(connection, f"SELECT * FROM {view}") == source.schema
+    assert [(row[0], row[1], str(row[2])) for row in fetch(scan, connection)] == [
+        (1, "Ada", "1.50"),
+        (2, None, "2.00"),
+        (3, "北京 é", "None"),
+    ]
+    account = scan.account(rows_seen=3)
+    assert (account.records, account.scanned, account.balanced) == (3, 3, True)
+    assert account.bytes_read > 0
+    assert not scan.account(rows_seen=2).balanced
+    assert list(scan.rejects()) == []
+    assert scan.record_numbers([0, 2]) == [1, 3]
+    assert json.loads(scan.raw({"id": 1})) == {"id": 1}
+    scan.close()
+    scan.close()
+
+
+def test_every_reading_gives_the_same_whatever_others_do(
+    database: Database, connection: Any
+) -> None:
+    rows = "SELECT i AS id, 'x' AS name FROM generate_series(1, 20000) AS t(i)"
+    database.execute(f"CREATE TABLE things AS {rows}")
+    source = database.open()
+    first = source.scan(source.inputs[0])
+    ids = connection.sql(f"SELECT id FROM {first.relation(connection)}").fetchall()
+    if not database.url.startswith("duckdb"):
+        # Nobody else can write a DuckDB file that is open for reading.
+        database.execute("DELETE FROM things WHERE id < 100", "INSERT INTO things VALUES (0, 'y')")
+    second = source.scan(source.inputs[0])
+    assert [row[:1] for row in fetch(second, connection)] == ids
+    assert second.account(rows_seen=20_000).balanced
+
+
+def test_only_the_columns_that_are_asked_for_are_read(things: Any, connection: Any) -> None:
+    source = things()
+    source.narrow({"name"})
+    scan = source.scan(source.inputs[0])
+    assert fetch(scan, connection) == [("Ada",), (None,), ("北京 é",)]
+
+
+def test_hostile_names_are_only_names(database: Database, connection: Any) -> None:
+    columns = ", ".join(
+        f"{exp.to_identifier(name, quoted=True).sql('postgres')} text" for name in HOSTILE
+    )
+    database.execute(
+        f'CREATE TABLE "Thi.ngs" ({columns})',
+        "INSERT INTO \"Thi.ngs\" VALUES ('1', 'a', 'b', 'c', 'd', 'e')",
+    )
+    source = database.open('"Thi.ngs"')
+    assert source.schema.names == HOSTILE
+    assert fetch(source.scan(source.inputs[0]), connection) == [("1", "a", "b", "c", "d", "e")]
+
+
+def test_a_table_without_rows_has_a_schema(database: Database, connection: Any) -> None:
+    database.execute("CREATE TABLE things (id bigint)")
+    source = database.open()
+    scan = source.scan(source.inputs[0])
+    assert fetch(scan, connection) == []
+    assert scan.account(rows_seen=0).balanced
+
+
+def test_what_is_not_there_is_told(database: Database) -> None:
+    database.execute("CREATE TABLE things (id bigint)")
+    with pytest.raises(SourceNotFoundError, match="others"):
+        database.open("others")
+
+
+def test_closing_twice_and_after_the_connection_is_fine(things: Any) -> None:
+    source = things()
+    scan = source.scan(source.inputs[0])
+    with duckdb.connect() as connection:
+        fetch(scan, connection)
+    scan.close()
+    source.close()
+    source.close()
