@@ -42,6 +42,13 @@ __all__ = ["Attempt", "PostgresSession"]
 
 log = logging.getLogger(__name__)
 
+PUBLISH_IDLE_SECONDS = 60
+"""How long a worker that is publishing may stand still between two statements.
+
+The server then ends its session: it holds the ledger's row, for which a newer attempt waits before
+it has an epoch by which it could end older ones.
+"""
+
 _ABORT_SECONDS = 30.0
 """How long `abort` waits for another thread's statement, once the server was told to stop it."""
 
@@ -118,6 +125,7 @@ class PostgresSession:
     def publish(self, publication: Publication) -> Published:
         with self._working(_State.WRITTEN):
             client, attempt = self._client, self._attempt
+            client.bound_idle(PUBLISH_IDLE_SECONDS)
             if self._staging is not None and (
                 attempt.write.mode != "append" or attempt.write.alters
             ):
