@@ -334,9 +334,10 @@ class PostgresSession:
     def _delete_partitions(self, staging: _Staging) -> None:
         plan = self._plan
         columns = [c for c in plan.columns if c.name in self._attempt.write.partition_by]
-        for nulls in (False, True):
-            if nulls and not any(column.nullable for column in columns):
-                continue
+        at = statements.count_null_partitions(columns, schema=staging.schema, name=staging.name)
+        # Finding the others' rows takes one look at the table, and a second one for these.
+        with_nulls = self._client.query(at, doing="the staged rows for")[0][0]
+        for nulls in (False, True) if with_nulls else (False,):
             self._client.execute(
                 statements.delete_partitions(
                     plan.place, columns, nulls=nulls, schema=staging.schema, name=staging.name
