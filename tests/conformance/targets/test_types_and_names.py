@@ -12,6 +12,7 @@ import pytest
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import parse_type
+from airflow_etl_provider.engines.targets.base import Deletes
 from tests.conformance.targets.cases import SCHEMA, a_load, every_kind, every_mode, parameters
 
 if TYPE_CHECKING:
@@ -113,3 +114,34 @@ def test_text_of_all_kinds_survives(case: Case) -> None:
     case.load(a_load(), list(enumerate(texts)))
     found = dict(case.place.rows() or [])
     assert [found[str(n)] for n in range(len(texts))] == texts
+
+
+@pytest.mark.parametrize("case", parameters(mode="merge"), indirect=True)
+@pytest.mark.parametrize("name", NAMES)
+def test_any_text_may_name_keys_versions_and_times_of_deletes(case: Case, name: str) -> None:
+    deleted_at = name[::-1] if name[::-1] != name else "b" * 63
+    schema = Schema((Field(name, parse_type("int64")), Field("name", parse_type("string"))))
+    write = {"schema": schema, "key": (name,), "latest_by": name, "deletes": Deletes(deleted_at)}
+    case.load(a_load("a" * 32), [(1, "one", False), (2, "two", False)], **write)
+    case.load(a_load("b" * 32), [(1, "uno", False), (2, None, True)], **write)
+    found = case.place.rows(name, "name", deleted_at) or []
+    assert [(key, text, time is None) for key, text, time in found] == [
+        ("1", "uno", True),
+        ("2", "two", False),
+    ]
+
+
+@pytest.mark.parametrize("case", parameters(mode="replace_partition"), indirect=True)
+def test_any_text_may_name_a_partition(case: Case) -> None:
+    fields = [Field(name, parse_type("int64")) for name in NAMES]
+    schema = Schema((*fields, Field("name", parse_type("string"))))
+    write = {"schema": schema, "partition_by": tuple(NAMES)}
+    one, two = (1,) * len(NAMES), (2,) * len(NAMES)
+    case.load(a_load("a" * 32), [(*one, "old"), (*two, "old")], **write)
+    case.load(a_load("b" * 32), [(*two, "new"), (*two, "new")], **write)
+    texts = ("1",) * len(NAMES), ("2",) * len(NAMES)
+    assert case.place.rows(*NAMES, "name") == [
+        (*texts[0], "old"),
+        (*texts[1], "new"),
+        (*texts[1], "new"),
+    ]

@@ -81,6 +81,14 @@ class PostgresClient:
             doing="to start on",
         )
 
+    def bound_idle(self, seconds: float) -> None:
+        """Let the server end the session if this transaction stands still for so long."""
+        self.query(
+            "SELECT set_config('idle_in_transaction_session_timeout', $1, true)",
+            [str(int(seconds * 1000))],
+            doing="to start on",
+        )
+
     def query(
         self, sql: str, parameters: Sequence[Any] = (), *, doing: str
     ) -> list[tuple[Any, ...]]:

@@ -44,6 +44,13 @@ __all__ = ["Attempt", "PostgresSession"]
 
 log = logging.getLogger(__name__)
 
+PUBLISH_IDLE_SECONDS = 60
+"""How long a worker that is publishing may stand still between two statements.
+
+The server then ends its session: it holds the ledger's row, for which a newer attempt waits before
+it has an epoch by which it could end older ones.
+"""
+
 _ABORT_SECONDS = 30.0
 """How long `abort` waits for another thread's statement, once the server was told to stop it."""
 
@@ -138,6 +145,7 @@ class PostgresSession:
     def publish(self, publication: Publication) -> Published:
         with self._working(_State.WRITTEN):
             client, attempt = self._client, self._attempt
+            client.bound_idle(PUBLISH_IDLE_SECONDS)
             staged = self._staging is not None and (
                 attempt.write.mode != "append" or attempt.write.alters
             )
@@ -366,9 +374,10 @@ class PostgresSession:
     def _delete_partitions(self, staging: _Staging) -> None:
         plan = self._plan
         columns = [c for c in plan.columns if c.name in self._attempt.write.partition_by]
-        for nulls in (False, True):
-            if nulls and not any(column.nullable for column in columns):
-                continue
+        at = statements.count_null_partitions(columns, schema=staging.schema, name=staging.name)
+        # Finding the others' rows takes one look at the table, and a second one for these.
+        with_nulls = self._client.query(at, doing="the staged rows for")[0][0]
+        for nulls in (False, True) if with_nulls else (False,):
             self._client.execute(
                 statements.delete_partitions(
                     plan.place, columns, nulls=nulls, schema=staging.schema, name=staging.name

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_primary_key",
     "count_kept",
+    "count_null_partitions",
     "count_older",
     "create_staging",
     "create_table",
@@ -81,6 +82,13 @@ def drop_table(schema: str, name: str) -> str:
 def delete_rows(place: Place) -> str:
     """Delete all rows; readers go on reading them until the commit."""
     return exp.delete(_table(place.schema, place.table)).sql(_DIALECT)
+
+
+def count_null_partitions(columns: Sequence[Column], *, schema: str, name: str) -> str:
+    """Count the staged rows of partitions with a NULL in their name."""
+    nulls = exp.or_(*[_is_null(_value(c)) for c in columns])
+    count = exp.select(exp.Count(this=exp.Star())).from_(_table(schema, name))
+    return count.where(nulls).sql(_DIALECT)
 
 
 def delete_partitions(
