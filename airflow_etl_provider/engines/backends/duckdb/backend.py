@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from airflow_etl_provider.engines.backends.duckdb.render import (
     sql_of,
 )
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
+from airflow_etl_provider.engines.sources.bundle import divide, ends_of, inputs_of
 from airflow_etl_provider.exceptions import CancelledError, SourceError, SpecificationError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.plan import Plan
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
 
 __all__ = ["DuckDbBackend"]
 
@@ -114,7 +116,7 @@ class DuckDbBackend:
         finally:
             connection.execute("DROP TABLE IF EXISTS no_rows")
 
-    def find_duplicates(self, scans: Sequence[Scan]) -> None:
+    def find_duplicates(self, scans: Sequence[Readable]) -> None:
         """Find the rows that must give way to another row with the same key."""
         import duckdb
 
@@ -127,24 +129,25 @@ class DuckDbBackend:
                 if scan.failure is not None:
                     raise scan.failure from None
                 if not scan.careful:
-                    raise UnbalancedError(scan.input) from error
+                    raise UnbalancedError(*inputs_of(scan)) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
             raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
 
-    def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
+    def judge(self, scan: Readable, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end and judge every row."""
         import duckdb
         import pyarrow as pa
 
         connection = self.session.connection
         losers = Losers(self.session, number) if number in self._with_losers else None
-        start = 0
+        start, ends = 0, ends_of(scan)
         try:
             query = self._sql.replace(_SCAN, scan.relation(connection))
             for batch in connection.sql(query).to_arrow_reader(self._batch_rows()):
-                taken = losers.take(start + batch.num_rows) if losers else []
-                yield self._verdicts(batch, start, taken)
-                start += batch.num_rows
+                for part, first, piece in divide(batch, start, ends):
+                    taken = losers.take(start + piece.num_rows) if losers else []
+                    yield _of_part(self._verdicts(piece, start, taken), part, first)
+                    start += piece.num_rows
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             # Once batches flow, Arrow's reader wraps what DuckDB says, and DuckDB what we say.
             if self._interrupted:
@@ -152,7 +155,7 @@ class DuckDbBackend:
             if scan.failure is not None:
                 raise scan.failure from None
             if not scan.careful:
-                raise UnbalancedError(scan.input) from error
+                raise UnbalancedError(*inputs_of(scan)) from error
             if "Out of Memory" in str(error):
                 raise self._out_of_memory(scan.input.name) from None
             raise SourceError(
@@ -240,6 +243,14 @@ class DuckDbBackend:
             FailedRow(start + place, tuple(int(c) for c in code.split(",") if c), record)
             for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
         ]
+
+
+def _of_part(verdicts: Verdicts, part: int, first: int) -> Verdicts:
+    """The same, with rows that are counted from the first one of their part."""
+    if not part:
+        return verdicts
+    failed = [replace(row, row=row.row - first) for row in verdicts.failed]
+    return replace(verdicts, failed=failed, part=part)
 
 
 def _warned(column: pa.Array) -> dict[int, int]:

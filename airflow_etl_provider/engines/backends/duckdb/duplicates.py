@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
 
 __all__ = ["Loser", "Losers", "find_losers"]
 
@@ -35,7 +35,7 @@ class Loser:
 
 
 def find_losers(
-    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Scan]
+    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Readable]
 ) -> frozenset[int]:
     """Fill the table `losers`; returns the positions of the scans that have any."""
     connection = session.connection
@@ -62,7 +62,7 @@ def find_losers(
 
 
 def _settle(
-    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Scan], number: int
+    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Readable], number: int
 ) -> None:
     connection = session.connection
     unique = rendered.plan.unique_keys[number]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
@@ -23,7 +25,7 @@ MAX_LINE = 2 * 2**20
 
 def csv_view(
     name: str,
-    path: str,
+    paths: Sequence[str],
     dialect: ResolvedDialect,
     *,
     fields: tuple[str, ...],
@@ -32,15 +34,15 @@ def csv_view(
 ) -> str:
     """Write the statement that creates the view.
 
+    :param paths: files that are written alike, read one behind the other.
     :param compression: none, gzip or zstd, the three that DuckDB unpacks itself.
     :param fields: the columns of the view, which may stand in another order in the file.
     :param read_all: the file has invalid bytes, which DuckDB notices only in columns that it reads,
         so that it must read all of them for every query to see the same rows.
     """
     written = _template(dialect, fields, compression, read_all=read_all)
-    return written.replace(f"'{_PATH}'", exp.Literal.string(path).sql("duckdb")).replace(
-        _NAME, name
-    )
+    files = exp.Array(expressions=[exp.Literal.string(path) for path in paths])
+    return written.replace(f"'{_PATH}'", files.sql("duckdb")).replace(_NAME, name)
 
 
 @lru_cache(maxsize=32)
