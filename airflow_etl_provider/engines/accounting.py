@@ -30,12 +30,13 @@ __all__ = ["InputTally", "Tally", "UnbalancedError"]
 class UnbalancedError(AccountingError):
     """The engine's own reading of an input lost or invented records, or broke off.
 
-    The input must be read again, record by record.
+    The input must be read again, record by record; so must those that were read together with it.
     """
 
-    def __init__(self, input: InputIdentity) -> None:
-        super().__init__(f"The records of {input.name} do not balance.")
-        self.input = input
+    def __init__(self, *inputs: InputIdentity) -> None:
+        more = f" and {len(inputs) - 1} others" if len(inputs) > 1 else ""
+        super().__init__(f"The records of {inputs[0].name}{more} do not balance.")
+        self.inputs = inputs
 
 
 @dataclass(slots=True)

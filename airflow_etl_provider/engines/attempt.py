@@ -11,6 +11,7 @@ from airflow_etl_provider.contracts.reject import Reason, Reject
 from airflow_etl_provider.contracts.rules import NullShare
 from airflow_etl_provider.engines.accounting import InputTally, Tally, UnbalancedError
 from airflow_etl_provider.engines.prefetch import Prefetch
+from airflow_etl_provider.engines.sources.bundle import Bundle, Bundling
 from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import CancelledError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.plan import LoadCheck, Plan, RowCheck
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
     from airflow_etl_provider.engines.relational.staging import TakenInput
-    from airflow_etl_provider.engines.sources.base import Scan, Source
+    from airflow_etl_provider.engines.sources.base import Readable, Scan, Source
     from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Attempt"]
@@ -83,8 +84,8 @@ class Attempt:
                 self._take(taken)
             if self.plan.key_checks:
                 self._find_duplicates()
-            for number, input in enumerate(self.source.inputs):
-                yield from self._input(number, input, schema)
+            for number, unit in enumerate(self._units()):
+                yield from self._read(number, unit, schema)
             if self.high_mark is not None:
                 self.high_mark.check()
         except GeneratorExit:
@@ -119,12 +120,20 @@ class Attempt:
             return rows == 0 or self.tally.nulls[check.check.column] / rows <= check.check.share
         return self.backend.holds(check.check.sql, self.tally.load_figures())
 
-    def _scan(self, input: InputIdentity) -> Scan:
-        careful = self.careful is None or input in self.careful
-        return self.source.scan(input, careful=careful)
+    def _units(self) -> Iterator[tuple[InputIdentity, ...]]:
+        """The inputs in order, together what is read together."""
+        if isinstance(self.source, Bundling):
+            return self.source.units(careful=self.careful)
+        return ((input,) for input in self.source.inputs)
+
+    def _scan(self, unit: tuple[InputIdentity, ...]) -> Scan | Readable:
+        if len(unit) > 1 and isinstance(self.source, Bundling):
+            return self.source.scan_together(unit)
+        careful = self.careful is None or unit[0] in self.careful
+        return self.source.scan(unit[0], careful=careful)
 
     def _find_duplicates(self) -> None:
-        scans = [self._scan(input) for input in self.source.inputs]
+        scans = [self._scan(unit) for unit in self._units()]
         try:
             self.backend.find_duplicates(scans, self.lookups)
         finally:
@@ -144,29 +153,35 @@ class Attempt:
         tally.check()
         self.beat(self.tally, taken.input)
 
-    def _input(
-        self, number: int, input: InputIdentity, schema: pa.Schema
+    def _read(
+        self, number: int, unit: tuple[InputIdentity, ...], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        tally = self.tally.begin(input.name)
-        scan = self._scan(input)
-        spool = FailedRowSpool(scratch=self.scratch)
+        scan = self._scan(unit)
+        parts = scan.parts if isinstance(scan, Bundle) else (cast("Scan", scan),)
+        tallies = [self.tally.begin(input.name) for input in unit]
+        spools = [FailedRowSpool(scratch=self.scratch) for _ in unit]
         verdicts = Prefetch(self.backend.judge(scan, number=number))
-        seen = 0
+        seen = [0] * len(unit)
         try:
             for judged in verdicts:
                 if self.cancelled():
                     raise CancelledError("The run was told to stop. Nothing was published.")
                 verdict = self.high_mark.take(judged) if self.high_mark is not None else judged
-                seen += verdict.seen
-                self._count(tally, verdict)
-                spool.add(verdict.failed)
-                self.beat(self.tally, input.name)
+                part = verdict.part
+                seen[part] += verdict.seen
+                self._count(tallies[part], verdict)
+                spools[part].add(verdict.failed)
+                self.beat(self.tally, unit[part].name)
                 if verdict.good.num_rows:
                     yield _fitted(verdict.good, schema)
-            self._settle(tally, scan, spool, seen)
+            if isinstance(scan, Bundle) and not scan.verify():
+                raise UnbalancedError(*unit)
+            for at, tally in enumerate(tallies):
+                self._settle(tally, parts[at], spools[at], seen[at], unit=unit)
         finally:
             verdicts.close()
-            spool.close()
+            for spool in spools:
+                spool.close()
             scan.close()
 
     def _count(self, tally: InputTally, verdict: Verdicts) -> None:
@@ -189,11 +204,19 @@ class Attempt:
                 at = self.plan.target.names.index(column)
                 self.tally.nulls[column] += rows.column(at).null_count
 
-    def _settle(self, tally: InputTally, scan: Scan, spool: FailedRowSpool, seen: int) -> None:
+    def _settle(
+        self,
+        tally: InputTally,
+        scan: Scan,
+        spool: FailedRowSpool,
+        seen: int,
+        *,
+        unit: tuple[InputIdentity, ...],
+    ) -> None:
         """Balance one input that was read to its end, and quarantine its rejects in file order."""
         account = scan.account(rows_seen=seen)
         if not account.balanced:
-            raise UnbalancedError(scan.input)
+            raise UnbalancedError(*unit)
         tally.bytes_read = account.bytes_read
         self.tally.notes += account.notes
         judged = self._rejects(scan, spool)

@@ -164,7 +164,7 @@ def run_pipeline(
                 # that a load of many broken files starts again twice at most.
                 if careful is None:
                     raise
-                careful = frozenset([error.input]) if not careful else None
+                careful = frozenset(error.inputs) if not careful else None
                 log.info("%s Reading it again, record by record.", error)
 
 

@@ -84,7 +84,7 @@ def check_quality(
                 # As with loads: one input with care, then all of them.
                 if careful is None:
                     raise
-                careful = frozenset([error.input]) if not careful else None
+                careful = frozenset(error.inputs) if not careful else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
     from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Backend", "FailedRow", "Verdicts"]
@@ -37,6 +37,7 @@ class Verdicts:
     :param good: the rows that passed, with the plan's target columns in order; behind them, where
         the plan has `deletes`, a boolean that is true for a record that deletes.
     :param seen: rows judged: `good.num_rows + len(failed) + filtered + deduplicated`.
+    :param part: which input of a bundle the rows are of; rows of failed ones count from its first.
     :param warned: how many good rows break a check of severity `warn`, by position of the check.
     :param marks: where the plan's interval is `marked`, its column's values of the good rows, as
         int64 without nulls; of instants the microseconds since 1970.
@@ -49,19 +50,20 @@ class Verdicts:
     deduplicated: int = 0
     warned: dict[int, int] = field(default_factory=dict)
     marks: pa.Array | None = None
+    part: int = 0
 
 
 class Backend(Protocol):
     """One engine that can run a plan."""
 
-    def find_duplicates(self, scans: Sequence[Scan], lookups: Lookups | None = None) -> None:
-        """Read the keys of all scans, in the order given, and remember which rows must give way.
+    def find_duplicates(self, scans: Sequence[Readable], lookups: Lookups | None = None) -> None:
+        """Read the keys of all that is read, in order, and remember which rows must give way.
 
         :param lookups: answers the plan's look-ups; needed where it has any.
         """
 
-    def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
-        """Read one scan to its end; `number` is its position among those of `find_duplicates`."""
+    def judge(self, scan: Readable, *, number: int) -> Iterator[Verdicts]:
+        """Read one scan or bundle to its end; `number` is its place for `find_duplicates`."""
 
     def holds(self, condition: str, figures: Mapping[str, int]) -> bool:
         """Whether an SQL condition over the figures of a load is not false."""

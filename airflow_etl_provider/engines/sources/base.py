@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Account", "ReadsAhead", "Scan", "Source"]
+__all__ = ["Account", "Readable", "ReadsAhead", "Scan", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,12 @@ class Account:
     notes: tuple[str, ...] = ()
 
 
-class Scan(Protocol):
-    """One reading of one input, used once: relation(), read it to the end, then account()."""
+class Readable(Protocol):
+    """What DuckDB can read as a view."""
 
     @property
-    def input(self) -> InputIdentity: ...
+    def input(self) -> InputIdentity:
+        """The first, where there are several."""
 
     @property
     def careful(self) -> bool:
@@ -58,6 +59,16 @@ class Scan(Protocol):
         by two readers at a time. Every reading gives the same rows, whichever columns it takes.
         """
 
+    @property
+    def failure(self) -> EtlError | None:
+        """What ended the reading, where the reader knows better than DuckDB."""
+
+    def close(self) -> None: ...
+
+
+class Scan(Readable, Protocol):
+    """One reading of one input, used once: relation(), read it to the end, then account()."""
+
     def account(self, *, rows_seen: int) -> Account:
         """The count, once the view was read to its end and gave `rows_seen` rows.
 
@@ -72,12 +83,6 @@ class Scan(Protocol):
 
     def raw(self, fields: dict[str, str | None]) -> bytes:
         """One record, written again in the input's own dialect."""
-
-    @property
-    def failure(self) -> EtlError | None:
-        """What ended the reading, where the reader knows better than DuckDB."""
-
-    def close(self) -> None: ...
 
 
 class Source(Protocol):

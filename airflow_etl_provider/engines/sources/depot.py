@@ -48,7 +48,7 @@ class Depot:
         self._folder = Path(tempfile.mkdtemp(prefix="airflow-etl-", dir=scratch))
         self._files: list[tuple[int, Callable[[Path, threading.Event], None]]] = []
         self._copies: dict[int, Future[None] | None] = {}
-        self._room = kept_bytes
+        self._kept_bytes = self._room = kept_bytes
         self._passing: set[int] = set()
         self._lock = threading.RLock()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="etl-fetch")
@@ -61,6 +61,11 @@ class Depot:
         """
         self._files.append((size, copy))
         return len(self._files) - 1
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every copy may stay to the end."""
+        return sum(size for size, _ in self._files) <= self._kept_bytes
 
     def path(self, place: int) -> Path:
         return self._folder / f"{place:07}"

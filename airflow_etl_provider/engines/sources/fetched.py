@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from airflow_etl_provider.engines.sources.bundle import Bundling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.contracts.schema import Schema
-    from airflow_etl_provider.engines.sources.base import Account, Scan, Source
+    from airflow_etl_provider.engines.sources.base import Account, Readable, Scan, Source
     from airflow_etl_provider.engines.sources.depot import Depot
     from airflow_etl_provider.engines.sources.files import FileInput
     from airflow_etl_provider.engines.sources.remote import RemoteFile
@@ -50,6 +52,21 @@ class FetchedSource:
         if remote is None:
             return self._inner.scan(input, careful=careful)
         return _FetchedScan(self._inner, input, remote, careful=careful)
+
+    def units(
+        self, *, careful: frozenset[InputIdentity] | None
+    ) -> Iterator[tuple[InputIdentity, ...]]:
+        if isinstance(self._inner, Bundling) and self._depot.keeps_all:
+            yield from self._inner.units(careful=careful)
+        else:
+            yield from ((input,) for input in self.inputs)
+
+    def scan_together(self, inputs: tuple[InputIdentity, ...]) -> Readable:
+        for input in inputs:
+            remote = self._remotes[input]
+            if remote is not None:
+                remote.fetch()
+        return cast("Bundling", self._inner).scan_together(inputs)
 
     def close(self) -> None:
         self._inner.close()

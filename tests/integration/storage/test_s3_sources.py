@@ -12,7 +12,7 @@ import pytest
 
 from airflow_etl_provider.contracts.pipeline import Pipeline, SourceSpec
 from airflow_etl_provider.engines.batch import EngineOptions, run_pipeline
-from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources import depot, open_source
 from airflow_etl_provider.engines.storage import open_filesystem, reading
 from airflow_etl_provider.engines.storage.objects import find_objects
 from airflow_etl_provider.exceptions import (
@@ -322,7 +322,24 @@ def test_a_small_file_is_asked_for_once(s3_server, job, proxy):
     report = job.run(s3_server.url("in/*.csv"))
 
     assert report.rows_loaded == 80
+    assert [input.rows_loaded for input in report.inputs] == [2] * 40
     assert proxy.count("GET", "/in/") == 40
+
+
+def test_what_does_not_fit_on_scratch_is_fetched_again_for_a_second_pass(
+    s3_server, job, proxy, monkeypatch
+):
+    monkeypatch.setattr(depot, "KEPT_BYTES", 0)
+    monkeypatch.setattr(depot.Depot.__init__, "__kwdefaults__", {"scratch": None, "kept_bytes": 0})
+    for number in range(6):
+        s3_server.put(f"in/{number:03}.csv", CSV + b"%d,Cy\n" % (10 + number))
+
+    report = job.run(
+        s3_server.url("in/*.csv"), rules=[{"column": "id", "unique": True}], max_rejected="none"
+    )
+
+    assert (report.rows_loaded, report.rows_quarantined) == (8, 10)
+    assert job.left() == []
 
 
 def test_of_a_large_file_only_the_beginning_is_fetched_to_see_what_it_is(s3_server, proxy, lake):

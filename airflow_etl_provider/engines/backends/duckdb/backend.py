@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -18,6 +20,7 @@ from airflow_etl_provider.engines.backends.duckdb.render import (
     sql_of,
 )
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
+from airflow_etl_provider.engines.sources.bundle import divide, ends_of, inputs_of
 from airflow_etl_provider.exceptions import (
     CancelledError,
     EtlError,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.plan import Plan
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
     from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["DuckDbBackend"]
@@ -42,6 +45,10 @@ BATCH_BYTES = 8 * 2**20
 
 BATCH_ROWS = 65_536
 """The most rows of one batch; narrow rows gain nothing beyond it."""
+
+
+_SCAN = "etl_the_scan_4f1d0c72"
+"""Stands for a view in the text of the query; no column, and no text of a rule, is called so."""
 
 
 class DuckDbBackend:
@@ -58,6 +65,11 @@ class DuckDbBackend:
         for load_check in plan.load_checks:
             if isinstance(load_check.check, LoadExpression):
                 bind_load_condition(load_check.check.sql, LOAD_NAMES)
+
+    @cached_property
+    def _sql(self) -> str:
+        """The query, written once: for a small file that takes longer than all the rest."""
+        return sql_of(self.rendered.query(_SCAN))
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -113,7 +125,7 @@ class DuckDbBackend:
         finally:
             connection.execute("DROP TABLE IF EXISTS no_rows")
 
-    def find_duplicates(self, scans: Sequence[Scan], lookups: Lookups | None = None) -> None:
+    def find_duplicates(self, scans: Sequence[Readable], lookups: Lookups | None = None) -> None:
         """Find the rows that must give way for their key."""
         import duckdb
 
@@ -131,26 +143,27 @@ class DuckDbBackend:
                 if scan.failure is not None:
                     raise scan.failure from None
                 if not scan.careful:
-                    raise UnbalancedError(scan.input) from error
+                    raise UnbalancedError(*inputs_of(scan)) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
             raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
         finally:
             self._lookups = None
 
-    def judge(self, scan: Scan, *, number: int) -> Iterator[Verdicts]:
+    def judge(self, scan: Readable, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end and judge every row."""
         import duckdb
         import pyarrow as pa
 
         connection = self.session.connection
         losers = Losers(self.session, number) if number in self._with_losers else None
-        start = 0
+        start, ends = 0, ends_of(scan)
         try:
-            query = sql_of(self.rendered.query(scan.relation(connection)))
+            query = self._sql.replace(_SCAN, scan.relation(connection))
             for batch in connection.sql(query).to_arrow_reader(self._batch_rows()):
-                taken = losers.take(start + batch.num_rows) if losers else []
-                yield self._verdicts(batch, start, taken)
-                start += batch.num_rows
+                for part, first, piece in divide(batch, start, ends):
+                    taken = losers.take(start + piece.num_rows) if losers else []
+                    yield _of_part(self._verdicts(piece, start, taken), part, first)
+                    start += piece.num_rows
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             # Once batches flow, Arrow's reader wraps what DuckDB says, and DuckDB what we say.
             if self._interrupted:
@@ -158,7 +171,7 @@ class DuckDbBackend:
             if scan.failure is not None:
                 raise scan.failure from None
             if not scan.careful:
-                raise UnbalancedError(scan.input) from error
+                raise UnbalancedError(*inputs_of(scan)) from error
             if "Out of Memory" in str(error):
                 raise self._out_of_memory(scan.input.name) from None
             raise SourceError(
@@ -271,6 +284,14 @@ def _merged(failed: list[FailedRow], broken: list[FailedRow]) -> list[FailedRow]
         checks = (*known.checks, *row.checks) if known else row.checks
         rows[row.row] = FailedRow(row.row, checks, row.record)
     return sorted(rows.values(), key=lambda row: row.row)
+
+
+def _of_part(verdicts: Verdicts, part: int, first: int) -> Verdicts:
+    """The same, with rows that are counted from the first one of their part."""
+    if not part:
+        return verdicts
+    failed = [replace(row, row=row.row - first) for row in verdicts.failed]
+    return replace(verdicts, failed=failed, part=part)
 
 
 def _warned(column: pa.Array) -> dict[int, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.plan import UniqueKey
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
     from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["Loser", "Losers", "find_losers"]
@@ -40,7 +40,7 @@ class Loser:
 def find_losers(
     session: ComputeSession,
     rendered: RenderedPlan,
-    scans: Sequence[Scan],
+    scans: Sequence[Readable],
     lookups: Lookups | None = None,
 ) -> frozenset[int]:
     """Fill the table `losers`; returns the positions of the scans that have any."""
@@ -70,7 +70,7 @@ def find_losers(
 def _collect_hashes(
     session: ComputeSession,
     rendered: RenderedPlan,
-    scans: Sequence[Scan],
+    scans: Sequence[Readable],
     unique: UniqueKey,
     keys: KeyTable,
 ) -> None:
@@ -88,7 +88,7 @@ def _collect_hashes(
 
 
 def _settle(
-    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Scan], number: int
+    session: ComputeSession, rendered: RenderedPlan, scans: Sequence[Readable], number: int
 ) -> None:
     connection = session.connection
     unique = rendered.plan.unique_keys[number]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.engines.backends.duckdb.render import RenderedPlan
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-    from airflow_etl_provider.engines.sources.base import Scan
+    from airflow_etl_provider.engines.sources.base import Readable
     from airflow_etl_provider.engines.targets.base import Lookups
 
 __all__ = ["KeyTable", "LookedUp"]
@@ -53,7 +53,7 @@ class KeyTable:
         return self._complete(exp.select(*values).distinct(), columns)
 
     def read(
-        self, session: ComputeSession, scans: Sequence[Scan], columns: tuple[str, ...]
+        self, session: ComputeSession, scans: Sequence[Readable], columns: tuple[str, ...]
     ) -> None:
         """Read the columns of all scans."""
         for at, scan in enumerate(scans):
@@ -74,7 +74,7 @@ class LookedUp:
         self,
         session: ComputeSession,
         rendered: RenderedPlan,
-        scans: Sequence[Scan],
+        scans: Sequence[Readable],
         lookups: Lookups | None,
     ) -> None:
         self._session, self._rendered, self._scans = session, rendered, scans

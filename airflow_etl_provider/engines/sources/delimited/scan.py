@@ -39,8 +39,8 @@ class _FileScan:
         self, file: FileInput, dialect: ResolvedDialect, *, fields: tuple[str, ...]
     ) -> None:
         self._file = file
-        self._dialect = dialect
-        self._fields = fields
+        self.dialect = dialect
+        self.fields = fields
         self._view = new_view_name()
         self._connection: DuckDBPyConnection | None = None
         self._stream: BatchStream | None = None
@@ -50,11 +50,19 @@ class _FileScan:
         return self._file.identity
 
     @property
+    def path(self) -> str:
+        return str(self._file.stored.path)
+
+    @property
+    def compression(self) -> str:
+        return self._file.stored.compression
+
+    @property
     def failure(self) -> EtlError | None:
         return self._stream.failure if self._stream is not None else None
 
     def raw(self, fields: dict[str, str | None]) -> bytes:
-        return write_record([fields.get(name) for name in self._dialect.columns], self._dialect)
+        return write_record([fields.get(name) for name in self.dialect.columns], self.dialect)
 
     def _verify_unchanged(self) -> None:
         if not is_unchanged(self._file):
@@ -82,7 +90,7 @@ class FastScan(_FileScan):
         body: int,
     ) -> None:
         super().__init__(file, dialect, fields=fields)
-        self._count = count
+        self.count = count
         self._body = body
         self._skip = dialect.skip_rows + dialect.header_rows
         self._numbers = array("Q")
@@ -95,11 +103,11 @@ class FastScan(_FileScan):
             connection.execute(
                 csv_view(
                     self._view,
-                    str(self._file.stored.path),
-                    self._dialect,
-                    fields=self._fields,
-                    compression=self._file.stored.compression,
-                    read_all=not self._count.valid,
+                    [self.path],
+                    self.dialect,
+                    fields=self.fields,
+                    compression=self.compression,
+                    read_all=not self.count.valid,
                 )
             )
         return self._view
@@ -107,21 +115,21 @@ class FastScan(_FileScan):
     def account(self, *, rows_seen: int) -> Account:
         self._verify_unchanged()
         delimiters = self._collect_rejects()
-        records = self._count.records
-        expected = rows_seen * (len(self._dialect.columns) - 1) + (delimiters or 0)
+        records = self.count.records
+        expected = rows_seen * (len(self.dialect.columns) - 1) + (delimiters or 0)
         return Account(
             records=records,
             scanned=records - len(self._numbers),
             balanced=delimiters is not None
             and rows_seen + len(self._numbers) == records
-            and expected == self._count.delimiters,
+            and expected == self.count.delimiters,
             bytes_read=self.input.size or 0,
         )
 
     def rejects(self) -> Iterator[Reject]:
         messages = (
-            f"The number of fields is not the {len(self._dialect.columns)} that are expected.",
-            f"Bytes that are no {self._dialect.encoding}.",
+            f"The number of fields is not the {len(self.dialect.columns)} that are expected.",
+            f"Bytes that are no {self.dialect.encoding}.",
         )
         with self._file.stored.open() as stream:
             for number, offset, kind in zip(self._numbers, self._offsets, self._kinds, strict=True):
@@ -129,9 +137,9 @@ class FastScan(_FileScan):
                 yield Reject(
                     input=self.input.name,
                     record=number,
-                    raw=without_end(stream.readline(), self._dialect),
+                    raw=without_end(stream.readline(), self.dialect),
                     reasons=(Reason(code=_CODES[kind], message=messages[kind]),),
-                    line=None if self._count.multiline else number + self._skip,
+                    line=None if self.count.multiline else number + self._skip,
                 )
 
     def record_numbers(self, rows: list[int]) -> list[int]:
@@ -160,14 +168,14 @@ class FastScan(_FileScan):
                     if before != b"\n" and stream.read(1) == b"\n":
                         offset, before = offset + 1, b"\n"
                     stream.seek(offset)
-                    here = delimiters_outside(stream.readline(), self._dialect)
+                    here = delimiters_outside(stream.readline(), self.dialect)
                     if kind is None or before != b"\n" or here is None:
                         return None
                     delimiters += here
                     self._numbers.append(line - self._skip)
                     self._offsets.append(offset)
                     self._kinds.append(kind)
-        blank = self._count.first_blank
+        blank = self.count.first_blank
         if self._offsets and blank is not None and blank <= self._offsets[-1]:
             return None  # blank lines are no records, but DuckDB numbers them
         return delimiters
@@ -191,7 +199,7 @@ class CarefulScan(_FileScan):
 
         if self._connection is not connection:
             self._connection = connection
-            schema = pa.schema([pa.field(name, pa.string()) for name in self._fields])
+            schema = pa.schema([pa.field(name, pa.string()) for name in self.fields])
             self._stream = BatchStream(schema, self._batches)
             self._stream.register(connection, self._view)
         return self._view
@@ -225,18 +233,18 @@ class CarefulScan(_FileScan):
             self._log.close()
         log = self._log = RejectLog(self.input.name, scratch=self._file.scratch)
         self._good, self._finished = 0, False
-        for batch, _, broken in split_batches(self._file.stored.chunks(), self._dialect):
+        for batch, _, broken in split_batches(self._file.stored.chunks(), self.dialect):
             self._good += batch.num_rows
             for bad in broken:
                 log.add(
                     record=bad.number,
                     line=bad.line,
-                    raw=without_end(bad.raw, self._dialect),
+                    raw=without_end(bad.raw, self.dialect),
                     code=bad.code,
                     message=bad.message,
                 )
             if batch.num_rows:
-                yield batch.select(self._fields)
+                yield batch.select(self.fields)
         self._finished = True
 
 

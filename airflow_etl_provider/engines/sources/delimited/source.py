@@ -18,6 +18,13 @@ from airflow_etl_provider.engines.sources.delimited.header import name_columns
 from airflow_etl_provider.engines.sources.delimited.scan import CarefulScan, FastScan
 from airflow_etl_provider.engines.sources.delimited.sniff import sniff_dialect
 from airflow_etl_provider.engines.sources.delimited.splitter import split_batches
+from airflow_etl_provider.engines.sources.delimited.together import (
+    MOST_BYTES,
+    MOST_FILES,
+    SMALL,
+    FileBundle,
+    is_plain,
+)
 from airflow_etl_provider.engines.sources.infer import suggest_types
 from airflow_etl_provider.exceptions import SourceFormatError
 
@@ -90,6 +97,36 @@ class DelimitedSource:
         entry = self._entries[input]
         if careful or self.why_careful(input) is not None:
             return CarefulScan(entry.file, entry.dialect, fields=self._fields)
+        return self._fast_scan(entry)
+
+    def units(
+        self, *, careful: frozenset[InputIdentity] | None
+    ) -> Iterator[tuple[InputIdentity, ...]]:
+        held: list[_Entry] = []
+        for identity, entry in self._entries.items():
+            may = careful is not None and identity not in careful and self._may_share(entry)
+            if held and not (may and _belongs_to(held, entry)):
+                yield tuple(one.file.identity for one in held)
+                held = []
+            if may:
+                held.append(entry)
+            else:
+                yield (identity,)
+        if held:
+            yield tuple(one.file.identity for one in held)
+
+    def scan_together(self, inputs: tuple[InputIdentity, ...]) -> FileBundle:
+        return FileBundle([self._fast_scan(self._entries[input]) for input in inputs])
+
+    def _may_share(self, entry: _Entry) -> bool:
+        """Whether a file is small, and nothing in it will be rejected by the reader."""
+        return (
+            entry.file.disk_size <= SMALL
+            and self._why_plainly_careful(entry) is None
+            and is_plain(self._count(entry), entry.dialect)
+        )
+
+    def _fast_scan(self, entry: _Entry) -> FastScan:
         return FastScan(
             entry.file,
             entry.dialect,
@@ -228,6 +265,17 @@ class DelimitedSource:
             columns = [batch.column(name).to_pylist() for name in self._fields]
             rows += zip(*columns, strict=True)
         return rows
+
+
+def _belongs_to(held: list[_Entry], entry: _Entry) -> bool:
+    """Whether a file may be read together with those before it."""
+    first = held[0]
+    return (
+        len(held) < MOST_FILES
+        and sum(one.file.disk_size for one in held) + entry.file.disk_size <= MOST_BYTES
+        and entry.dialect == first.dialect
+        and entry.file.stored.compression == first.file.stored.compression
+    )
 
 
 def _like_first(file: FileInput, first: _Entry, header: bytes) -> _Entry | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
 
 __all__ = ["csv_view", "drop_view", "reject_query"]
+
+_NAME, _PATH = "etl_any_view_8c25e9a1", "etl any file 8c25e9a1"
+"""Stand for what differs from file to file."""
 
 MAX_LINE = 2 * 2**20
 """DuckDB holds many lines of this size at once; a longer one sends the file to the splitter."""
@@ -19,7 +25,7 @@ MAX_LINE = 2 * 2**20
 
 def csv_view(
     name: str,
-    path: str,
+    paths: Sequence[str],
     dialect: ResolvedDialect,
     *,
     fields: tuple[str, ...],
@@ -28,13 +34,24 @@ def csv_view(
 ) -> str:
     """Write the statement that creates the view.
 
+    :param paths: files that are written alike, read one behind the other.
     :param compression: none, gzip or zstd, the three that DuckDB unpacks itself.
     :param fields: the columns of the view, which may stand in another order in the file.
     :param read_all: the file has invalid bytes, which DuckDB notices only in columns that it reads,
         so that it must read all of them for every query to see the same rows.
     """
+    written = _template(dialect, fields, compression, read_all=read_all)
+    files = exp.Array(expressions=[exp.Literal.string(path) for path in paths])
+    return written.replace(f"'{_PATH}'", files.sql("duckdb")).replace(_NAME, name)
+
+
+@lru_cache(maxsize=32)
+def _template(
+    dialect: ResolvedDialect, fields: tuple[str, ...], compression: str, *, read_all: bool
+) -> str:
+    """The statement for any file that is written so; to render it takes longer than to run it."""
     places = {column: f"c{at}" for at, column in enumerate(dialect.columns)}
-    read = _read_csv(name, path, dialect, compression=compression)
+    read = _read_csv(_NAME, _PATH, dialect, compression=compression)
     query = exp.select(
         *(exp.alias_(exp.column(places[field]), field, quoted=True) for field in fields)
     ).from_(read)
@@ -42,16 +59,20 @@ def csv_view(
         # Never false; it keeps the optimizer from leaving columns out.
         touched = exp.func("concat", *(exp.column(place) for place in places.values()))
         query = query.where(exp.func("strlen", touched, dialect="duckdb") >= 0)
-    create = exp.Create(this=exp.to_table(name), kind="VIEW", replace=True, expression=query)
+    create = exp.Create(this=exp.to_table(_NAME), kind="VIEW", replace=True, expression=query)
     return create.sql(dialect="duckdb")
 
 
 def reject_query(connection: DuckDBPyConnection, name: str) -> DuckDBPyConnection | None:
     """Start to read the rejects of the last reading: line, byte position, kinds, in file order."""
-    there = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [_rejects(name)]
-    ).fetchone()
-    if not there or not there[0]:
+    import duckdb
+
+    try:
+        # The name is made by `new_view_name` and needs no quotes.
+        any_ = connection.execute(f"SELECT 1 FROM {_rejects(name)} LIMIT 1").fetchone()  # noqa: S608
+    except duckdb.CatalogException:
+        return None
+    if any_ is None:
         return None
     rejects, scans = exp.to_table(_rejects(name)), exp.to_table(_scans(name))
     last = exp.select(exp.Max(this=exp.column("scan_id"))).from_(scans).subquery()
