@@ -111,6 +111,7 @@ class Folder:
 
 PRELUDE = """
 import importlib.util, json, os, signal, sys
+from pathlib import Path
 spec = importlib.util.spec_from_file_location("suite", sys.argv[1])
 suite = importlib.util.module_from_spec(spec)
 sys.modules["suite"] = suite
