@@ -149,7 +149,7 @@ def run_pipeline(
             return prepared.report(
                 pipeline, run_id=run_id, started=started_at, seconds=time.monotonic() - started
             )
-        if planned is not None and prepared.select is None:
+        if planned is not None:
             planned(flow_of(prepared, connections=connections, base=base))
         beats = _Beats(
             prepared, progress=progress, started=started, started_at=started_at.isoformat()

@@ -36,6 +36,8 @@ __all__ = [
     "SourceSide",
     "Subtype",
     "Use",
+    "children",
+    "is_hiding",
     "lineage_of",
     "origins_in",
 ]
@@ -117,11 +119,15 @@ a `select` over several inputs are made of these inputs' fields."""
 
 @dataclass(frozen=True, slots=True)
 class SourceSide:
-    """A dataset that a run reads, and the inputs (files) of it that it takes."""
+    """A dataset that a run reads, and the inputs (files) of it that it takes.
+
+    :param name: what a select calls it.
+    """
 
     dataset: Dataset
     schema: Schema
     inputs: tuple[InputIdentity, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +137,27 @@ class Flow:
     plan: Plan
     sources: tuple[SourceSide, ...]
     target: Dataset
-    origins: Origins
     load_columns: bool
+    select: str | None = None
 
     @property
     def lineage(self) -> Lineage:
-        return lineage_of(self.plan, origins=self.origins)
+        """Where the target's columns come from.
+
+        :raises SpecificationError: the columns of the select can't be followed.
+        """
+        if self.select is None:
+            (source,) = self.sources
+            return lineage_of(self.plan, origins=origins_in(source.dataset, source.schema))
+        from airflow_etl_provider.engines.relational.lineage import select_lineage
+
+        origins, rows = select_lineage(
+            self.select,
+            inputs={source.name: source for source in self.sources},
+            columns=self.plan.source.names,
+        )
+        found = lineage_of(self.plan, origins=origins)
+        return replace(found, rows=(*rows, *found.rows))
 
 
 Uses = dict[str, tuple[Use, ...]]
@@ -251,17 +272,18 @@ def _walk(node: exp.Expr, use: Use) -> Iterator[tuple[str, Use]]:
     if isinstance(node, exp.Column):
         yield node.name, use
         return
-    if isinstance(node, exp.Func) and _is_hiding(node):
+    if isinstance(node, exp.Func) and is_hiding(node):
         use = replace(use, masking=True)
     decides = Use("CONDITIONAL", use.masking, use.words)
-    for key, child in _children(node):
+    for key, child in children(node):
         deciding = (isinstance(node, exp.Case | exp.If) and key == "this") or (
             isinstance(node, exp.Nullif) and key == "expression"
         )
         yield from _walk(child, decides if deciding else use)
 
 
-def _children(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
+def children(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
+    """The nodes below a node, each with what it is to it."""
     from sqlglot import exp
 
     for key, value in node.args.items():
@@ -270,7 +292,8 @@ def _children(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
                 yield key, child
 
 
-def _is_hiding(node: exp.Func) -> bool:
+def is_hiding(node: exp.Func) -> bool:
+    """Whether a function's argument can't be seen in its value."""
     from sqlglot import exp
 
     name = str(node.this) if isinstance(node, exp.Anonymous) else type(node).sql_name()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.by_name import contract_by_name
@@ -345,14 +345,21 @@ def _open(
 def flow_of(prepared: Prepared, *, connections: Connections, base: Path | None) -> Flow:
     """Name both sides of what was prepared, for those who follow data through a company."""
     from airflow_etl_provider.engines.datasets import name_source, name_target
-    from airflow_etl_provider.engines.lineage import Flow, SourceSide, origins_in
+    from airflow_etl_provider.engines.lineage import Flow, SourceSide
     from airflow_etl_provider.engines.targets.base import HasTableSchema
 
     pipeline, source, target = prepared.pipeline, prepared.source, prepared.target
-    read = name_source(pipeline.source, connections=connections, base=base)
+    named = partial(name_source, connections=connections, base=base)
+    if prepared.select is not None:
+        sides = tuple(
+            SourceSide(named(pipeline.inputs[name]), schema, inputs, name)
+            for name, schema, inputs in prepared.select.sides
+        )
+    else:
+        sides = (SourceSide(named(pipeline.source), source.schema, source.inputs),)
     return Flow(
         plan=prepared.plan,
-        sources=(SourceSide(read, source.schema, source.inputs),),
+        sources=sides,
         target=name_target(
             pipeline.target,
             connections=connections,
@@ -360,8 +367,8 @@ def flow_of(prepared: Prepared, *, connections: Connections, base: Path | None) 
             pipeline=pipeline.pipeline,
             schema=target.table_schema if isinstance(target, HasTableSchema) else None,
         ),
-        origins=origins_in(read, source.schema),
         load_columns=pipeline.target.load_columns,
+        select=pipeline.select,
     )
 
 

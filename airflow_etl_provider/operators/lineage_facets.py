@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,19 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
+from airflow_etl_provider.exceptions import SpecificationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.engines.datasets import Dataset
-    from airflow_etl_provider.engines.lineage import Flow, InputField, SourceSide
+    from airflow_etl_provider.engines.lineage import Flow, InputField, Lineage, SourceSide
 
 __all__ = ["EtlLoadRunFacet", "lineage_of_failure", "lineage_of_success"]
+
+log = logging.getLogger(__name__)
 
 FILES_NAMED = 100
 """An event must stay small; how many files there were is told whatever their number."""
@@ -61,16 +66,11 @@ def lineage_of_success(flow: Flow, report: RunReport) -> OperatorLineage[Any, An
     """Describe a run that published, or that found its load published already."""
     wrote = report.status != "already_loaded"
     output = _output(flow)
-    found = flow.lineage
-    output.facets |= {
-        "columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(
-            fields={
-                column: column_lineage_dataset.Fields(inputFields=_fields(inputs))
-                for column, inputs in found.columns.items()
-            },
-            dataset=_fields(found.rows),
-        )
-    }
+    try:
+        output.facets |= {"columnLineage": _column_lineage(flow.lineage)}
+    except SpecificationError as error:
+        # The load is done; an event without its columns is better than none.
+        log.warning("%s", error)
     output.outputFacets = {
         "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
             rowCount=report.rows_loaded if wrote else 0,
@@ -78,14 +78,9 @@ def lineage_of_success(flow: Flow, report: RunReport) -> OperatorLineage[Any, An
         )
     }
     inputs = [_input(side) for side in flow.sources]
-    if wrote and len(inputs) == 1:
-        inputs[0].inputFacets |= {
-            "inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
-                rowCount=report.rows_read,
-                size=report.bytes_read or None,
-                fileCount=len(flow.sources[0].inputs),
-            )
-        }
+    if wrote:
+        for input, side in zip(inputs, flow.sources, strict=True):
+            input.inputFacets |= {"inputStatistics": _statistics(side, report)}
     return OperatorLineage(inputs=inputs, outputs=[output], run_facets=_run_facets(report))
 
 
@@ -98,6 +93,26 @@ def lineage_of_failure(flow: Flow | None, report: RunReport) -> OperatorLineage[
         inputs=[_input(side) for side in flow.sources] if flow else [],
         outputs=[_output(flow)] if flow else [],
         run_facets=_run_facets(report),
+    )
+
+
+def _column_lineage(found: Lineage) -> Any:
+    return column_lineage_dataset.ColumnLineageDatasetFacet(
+        fields={
+            column: column_lineage_dataset.Fields(inputFields=_fields(inputs))
+            for column, inputs in found.columns.items()
+        },
+        dataset=_fields(found.rows),
+    )
+
+
+def _statistics(side: SourceSide, report: RunReport) -> Any:
+    """Count one input: all that was read, or its part of what a select read."""
+    select = report.select
+    return input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+        rowCount=report.rows_read if select is None else select.rows_in.get(side.name),
+        size=(report.bytes_read or None) if select is None else None,
+        fileCount=len(side.inputs),
     )
 
 

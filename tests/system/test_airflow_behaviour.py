@@ -215,8 +215,9 @@ def world(
     with closing(psycopg2.connect(postgres_cluster.uri("postgres"))) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:
-            cursor.execute("DROP DATABASE IF EXISTS behaviour WITH (FORCE)")
-            cursor.execute("CREATE DATABASE behaviour")
+            for database in ("behaviour", "behaviour_metadata"):
+                cursor.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+                cursor.execute(f"CREATE DATABASE {database}")
     uri = postgres_cluster.uri("behaviour")
     with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
         for table in HELD:
@@ -233,6 +234,7 @@ def world(
     airflow = AirflowServer(
         folder,
         dags=DAGS,
+        metadata=postgres_cluster.uri("behaviour_metadata"),
         environment={
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(connection_of_ours),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",

@@ -120,6 +120,13 @@ class SelectSource:
         )
 
     @property
+    def sides(self) -> tuple[tuple[str, Schema, tuple[InputIdentity, ...]], ...]:
+        """Each input that the query reads: its name there, its columns, its files."""
+        return tuple(
+            (name, self._schemas[name], source.inputs) for name, source in self._sources.items()
+        )
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The inputs that the query reads."""
         return tuple(self._sources)

@@ -54,6 +54,10 @@ def load(folder: Path, **more: Any) -> tuple[Flow, RunReport]:
         }
         | more
     )
+    return run(pipeline, folder)
+
+
+def run(pipeline: Pipeline, folder: Path) -> tuple[Flow, RunReport]:
     flows: list[Flow] = []
     report = run_pipeline(
         pipeline,
@@ -190,6 +194,36 @@ def test_load_columns_are_part_of_the_target(done):
 
     names = [f["name"] for f in event["outputs"][0]["facets"]["schema"]["fields"]]
     assert names[-2:] == ["_etl_load_id", "_etl_loaded_at"]
+
+
+def test_of_a_select_every_input_and_the_way_through_the_query_is_told(tmp_path):
+    (tmp_path / "orders.csv").write_text("customer,amt\n1,5\n1,7\n2,1\n")
+    (tmp_path / "customers.csv").write_text(f"id,name\n1,{VALUE}\n")
+    pipeline = Pipeline.model_validate(
+        {
+            "pipeline": "totals",
+            "inputs": {
+                "orders": {"location": "orders.csv", "fields": {"amt": "int64"}},
+                "customers": {"location": "customers.csv"},
+            },
+            "select": "select c.name, sum(o.amt) as total from orders o "
+            "join customers c on c.id = o.customer group by 1",
+            "target": {"location": "totals.parquet", "mode": "replace"},
+        }
+    )
+
+    event = told(lineage_of_success(*run(pipeline, tmp_path)))
+
+    orders, customers = event["inputs"]
+    assert orders["name"] == str(tmp_path / "orders.csv")
+    counts = [one["inputFacets"]["inputStatistics"]["rowCount"] for one in (orders, customers)]
+    assert counts == [3, 1]
+    facet = event["outputs"][0]["facets"]["columnLineage"]
+    (total,) = facet["fields"]["total"]["inputFields"]
+    assert (total["name"], total["field"]) == (orders["name"], "amt")
+    assert total["transformations"][0]["subtype"] == "AGGREGATION"
+    decides = {(one["field"], one["transformations"][0]["subtype"]) for one in facet["dataset"]}
+    assert decides == {("id", "JOIN"), ("customer", "JOIN"), ("name", "GROUP_BY")}
 
 
 def test_our_facet_is_as_its_schema_says(done):
