@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.load import InputIdentity
 
-__all__ = ["InputTally", "Tally", "UnbalancedError"]
+__all__ = ["DuplicatesFoundError", "InputTally", "Tally", "UnbalancedError"]
 
 
 class UnbalancedError(AccountingError):
@@ -37,6 +37,16 @@ class UnbalancedError(AccountingError):
         more = f" and {len(inputs) - 1} others" if len(inputs) > 1 else ""
         super().__init__(f"The records of {inputs[0].name}{more} do not balance.")
         self.inputs = inputs
+
+
+class DuplicatesFoundError(AccountingError):
+    """Two rows may have one unique key, which was not looked for beforehand.
+
+    All must be read again, this time with a look at the keys first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Keys that must be unique may occur twice.")
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ class Attempt:
     :param beat: called for every batch, with the present input's name.
     :param cancelled: asked for every batch.
     :param taken: of a select, its inputs, which are read as this is iterated over.
+    :param hopeful: the backend compares unique keys at the end instead of beforehand.
     :param high_mark: where the pipeline goes by the highest value of a column.
     """
 
@@ -57,6 +58,7 @@ class Attempt:
         beat: Callable[[Tally, str], None],
         cancelled: Callable[[], bool],
         taken: Iterator[TakenInput] | None = None,
+        hopeful: bool = False,
         high_mark: HighMark | None = None,
     ) -> None:
         self.plan = plan
@@ -69,6 +71,7 @@ class Attempt:
         self.beat = beat
         self.cancelled = cancelled
         self.taken = taken
+        self.hopeful = hopeful
         self.high_mark = high_mark
         self.tally = Tally()
         self.checks: tuple[RowCheck | None, ...] = (*plan.row_checks, *plan.key_checks)
@@ -82,10 +85,12 @@ class Attempt:
         try:
             for taken in self.taken or ():
                 self._take(taken)
-            if self.plan.key_checks:
+            if self.plan.key_checks and not self.hopeful:
                 self._find_duplicates()
             for number, unit in enumerate(self._units()):
                 yield from self._read(number, unit, schema)
+            if self.hopeful:
+                self.backend.expect_no_duplicates()
             if self.high_mark is not None:
                 self.high_mark.check()
         except GeneratorExit:

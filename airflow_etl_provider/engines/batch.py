@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.report import RunReport, Status
+from airflow_etl_provider.engines.progress import Beats, Progress
 from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.pipeline import Pipeline
-    from airflow_etl_provider.engines.accounting import Tally
     from airflow_etl_provider.engines.attempt import Attempt
     from airflow_etl_provider.engines.backends.base import Backend
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["EngineOptions", "Progress", "Window", "run_pipeline"]
 
 log = logging.getLogger(__name__)
-
-BEAT_SECONDS = 1.0
-"""Progress is told at most this often."""
 
 
 REFUSALS = (
@@ -95,18 +92,6 @@ class EngineOptions:
     all_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; `bytes_total` is 0 where it is not known."""
-
-    stage: str
-    rows_read: int
-    rows_rejected: int
-    bytes_read: int
-    bytes_total: int
-    seconds: float
-
-
 def run_pipeline(
     pipeline: Pipeline,
     *,
@@ -130,7 +115,7 @@ def run_pipeline(
     :raises EtlError: nothing was published; its `report` (when reading had begun) says how far
         it came.
     """
-    from airflow_etl_provider.engines.accounting import UnbalancedError
+    from airflow_etl_provider.engines.accounting import DuplicatesFoundError, UnbalancedError
     from airflow_etl_provider.engines.preparation import NothingNew, flow_of, prepare
 
     options = options or EngineOptions()
@@ -151,14 +136,25 @@ def run_pipeline(
             )
         if planned is not None:
             planned(flow_of(prepared, connections=connections, base=base))
-        beats = _Beats(
+        beats = Beats(
             prepared, progress=progress, started=started, started_at=started_at.isoformat()
         )
         careful: frozenset[InputIdentity] | None = frozenset()
+        hopeful = prepared.hopeful
         while True:
-            run = _Run(prepared, options=options, beats=beats, cancel=cancel, careful=careful)
+            run = _Run(
+                prepared,
+                options=options,
+                beats=beats,
+                cancel=cancel,
+                careful=careful,
+                hopeful=hopeful,
+            )
             try:
                 return run.load()
+            except DuplicatesFoundError as error:
+                hopeful = False
+                log.info("%s Reading all again, the keys first.", error)
             except UnbalancedError as error:
                 # The first surprise costs one input the fast road, a second one all of them, so
                 # that a load of many broken files starts again twice at most.
@@ -166,37 +162,6 @@ def run_pipeline(
                     raise
                 careful = frozenset(error.inputs) if not careful else None
                 log.info("%s Reading it again, record by record.", error)
-
-
-@dataclass(slots=True)
-class _Beats:
-    """Tells the progress, not too often."""
-
-    prepared: Prepared
-    progress: Callable[[Progress], None] | None
-    started: float
-    started_at: str
-    last: float = field(default=0.0)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def tell(self, tally: Tally, stage: str, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if self.progress is None or (not force and now - self.last < BEAT_SECONDS):
-            return
-        self.last = now
-        self.progress(
-            Progress(
-                stage=stage,
-                rows_read=tally.seen,
-                rows_rejected=tally.quarantined,
-                bytes_read=tally.bytes_read,
-                bytes_total=sum(i.size or 0 for i in self.prepared.source.inputs),
-                seconds=self.seconds,
-            )
-        )
 
 
 class _Run:
@@ -207,15 +172,17 @@ class _Run:
         prepared: Prepared,
         *,
         options: EngineOptions,
-        beats: _Beats,
+        beats: Beats,
         cancel: Callable[[], bool] | None,
         careful: frozenset[InputIdentity] | None,
+        hopeful: bool,
     ) -> None:
         self.prepared = prepared
         self.options = options
         self.beats = beats
         self.cancel = cancel or (lambda: False)
         self.careful = careful
+        self.hopeful = hopeful
 
     def load(self) -> RunReport:
         from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
@@ -232,7 +199,7 @@ class _Run:
                 columns=prepared.width,
             ) as compute,
             # The plan is bound before the target hears of the load.
-            closing(DuckDbBackend(prepared.plan, session=compute)) as backend,
+            closing(DuckDbBackend(prepared.plan, session=compute, hopeful=self.hopeful)) as backend,
             prepared.target.begin(
                 load=prepared.load,
                 schema=prepared.plan.target,
@@ -282,6 +249,7 @@ class _Run:
             beat=lambda tally, name: self.beats.tell(tally, f"loading {name}"),
             cancelled=self.cancel,
             taken=prepared.taken(compute.connection, cancelled=self.cancel),
+            hopeful=self.hopeful,
             high_mark=prepared.high_mark(),
         )
         try:

@@ -94,6 +94,21 @@ class Prepared:
     note: str | None = None
 
     @property
+    def hopeful(self) -> bool:
+        """Whether unique keys are compared at the end only, instead of being read first.
+
+        Where they occur twice, all is read again. So not where that is usual (`latest_by`), nor
+        where rows go straight into the table, which the first try would fill with dead ones.
+        """
+        keys = self.plan.unique_keys
+        return (
+            self.pipeline.target.mode == "merge"
+            and bool(keys)
+            and not self.plan.lookups
+            and all(key.latest_by is None for key in keys)
+        )
+
+    @property
     def width(self) -> int:
         """Columns of the widest table that is handled."""
         return max(self.plan.width, self.select.width if self.select else 0)

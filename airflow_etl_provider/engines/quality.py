@@ -20,10 +20,11 @@ from airflow_etl_provider.contracts.rules import (
     RowExpression,
     Unique,
 )
-from airflow_etl_provider.engines.batch import BEAT_SECONDS, EngineOptions, Progress
+from airflow_etl_provider.engines.batch import EngineOptions
 from airflow_etl_provider.engines.inspection import Inspection
 from airflow_etl_provider.engines.planned_rules import columns_of, near, plan_rules
 from airflow_etl_provider.engines.planner import build_plan
+from airflow_etl_provider.engines.progress import BEAT_SECONDS, Progress
 from airflow_etl_provider.engines.stopping import interrupted_by
 from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
 

@@ -62,6 +62,12 @@ class Backend(Protocol):
         :param lookups: answers the plan's look-ups; needed where it has any.
         """
 
+    def expect_no_duplicates(self) -> None:
+        """Compare the unique keys of all that was judged, by a backend that remembers them.
+
+        :raises DuplicatesFoundError: some may occur twice.
+        """
+
     def judge(self, scan: Readable, *, number: int) -> Iterator[Verdicts]:
         """Read one scan or bundle to its end; `number` is its place for `find_duplicates`."""
 

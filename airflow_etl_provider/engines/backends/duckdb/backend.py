@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.rules import LOAD_NAMES, LoadExpression
-from airflow_etl_provider.engines.accounting import UnbalancedError
+from airflow_etl_provider.engines.accounting import DuplicatesFoundError, UnbalancedError
 from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
 from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
 from airflow_etl_provider.engines.backends.duckdb.render import (
@@ -19,6 +19,7 @@ from airflow_etl_provider.engines.backends.duckdb.render import (
     render_plan,
     sql_of,
 )
+from airflow_etl_provider.engines.backends.duckdb.seen_keys import SeenKeys
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 from airflow_etl_provider.engines.sources.bundle import divide, ends_of, inputs_of
 from airflow_etl_provider.exceptions import (
@@ -52,11 +53,16 @@ _SCAN = "etl_the_scan_4f1d0c72"
 
 
 class DuckDbBackend:
-    """The embedded engine. One object runs one plan over the scans of one load."""
+    """The embedded engine. One object runs one plan over the scans of one load.
 
-    def __init__(self, plan: Plan, *, session: ComputeSession) -> None:
+    :param hopeful: remember the unique keys of what is judged, for `expect_no_duplicates`, instead
+        of looking for duplicates first.
+    """
+
+    def __init__(self, plan: Plan, *, session: ComputeSession, hopeful: bool = False) -> None:
         self.plan = plan
         self.session = session
+        self._keys = SeenKeys(session, len(plan.unique_keys)) if hopeful else None
         self.rendered: RenderedPlan = render_plan(plan)
         self._with_losers: frozenset[int] = frozenset()
         self._lookups: Lookups | None = None
@@ -69,7 +75,7 @@ class DuckDbBackend:
     @cached_property
     def _sql(self) -> str:
         """The query, written once: for a small file that takes longer than all the rest."""
-        return sql_of(self.rendered.query(_SCAN))
+        return sql_of(self.rendered.query(_SCAN, with_keys=self._keys is not None))
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -149,6 +155,24 @@ class DuckDbBackend:
         finally:
             self._lookups = None
 
+    def expect_no_duplicates(self) -> None:
+        """Compare the keys of all rows that were judged to be good.
+
+        :raises DuplicatesFoundError: some may occur twice.
+        """
+        import duckdb
+
+        if self._keys is None:
+            return
+        try:
+            found = self._keys.any_twice()
+        except duckdb.Error as error:
+            if self._interrupted:
+                raise CancelledError("The run was told to stop. Nothing was published.") from error
+            raise SourceError(f"Comparing the keys failed: {_redacted(error)}") from error
+        if found:
+            raise DuplicatesFoundError
+
     def judge(self, scan: Readable, *, number: int) -> Iterator[Verdicts]:
         """Read one scan to its end and judge every row."""
         import duckdb
@@ -197,17 +221,21 @@ class DuckDbBackend:
     def _verdicts(self, batch: pa.RecordBatch, start: int, losers: list[Loser]) -> Verdicts:
         import pyarrow.compute as pc
 
-        width = len(self.plan.columns)
-        codes = batch.column(width)
+        if self._keys is not None:
+            self._keys.add(batch)
+        codes = batch.column("_failed")
         if codes.null_count == batch.num_rows and not losers:
-            good = self._good(batch)
-            warned = _warned(batch.column(width + 1))
-            return Verdicts(good, batch.num_rows, warned=warned, marks=self._marks(batch))
+            return Verdicts(
+                self._good(batch),
+                batch.num_rows,
+                warned=self._warned(batch),
+                marks=self._marks(batch),
+            )
         keep = pc.is_null(codes)
         filtered = pc.sum(pc.equal(codes, "")).as_py() or 0
-        failed = self._failed(batch, start)
+        failed = _failed(codes, start)
         deduplicated = 0
-        warned = {}
+        warned: dict[int, int] = {}
         gone: list[int] = []
         broken: list[FailedRow] = []
         for loser in losers:
@@ -225,7 +253,7 @@ class DuckDbBackend:
             keep = _without(keep, gone)
         failed = _merged(failed, broken)
         rows = batch.filter(keep)
-        for check, count in _warned(rows.column(width + 1)).items():
+        for check, count in self._warned(rows).items():
             warned[check] = warned.get(check, 0) + count
         good = self._good(rows)
         marks = self._marks(rows)
@@ -234,10 +262,20 @@ class DuckDbBackend:
     def _marks(self, batch: pa.RecordBatch) -> pa.Array | None:
         return None if self.rendered.mark is None else batch.column("_mark")
 
+    def _warned(self, batch: pa.RecordBatch) -> dict[int, int]:
+        counts: dict[int, int] = {}
+        if self.plan.warning:
+            for text in batch.column("_warned").drop_null().to_pylist():
+                for check in text.split(","):
+                    if check:
+                        counts[int(check)] = counts.get(int(check), 0) + 1
+        return counts
+
     def _good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        width = len(self.plan.columns)
-        mark = [] if self.plan.deletes is None else [width + 3]
-        return batch.select([*range(width), *mark])
+        columns = [*range(len(self.plan.columns))]
+        if self.plan.deletes is not None:
+            columns.append(batch.schema.names.index("_delete"))
+        return batch.select(columns)
 
     def _broken_keys(self, loser: Loser) -> tuple[int, ...] | None:
         """The checks that reject the loser, () for warnings alone, None when it is only older."""
@@ -259,19 +297,17 @@ class DuckDbBackend:
         }
         return list(by_rule.values())
 
-    def _failed(self, batch: pa.RecordBatch, start: int) -> list[FailedRow]:
-        import pyarrow.compute as pc
 
-        width = len(self.plan.columns)
-        at = pc.indices_nonzero(
-            pc.fill_null(pc.not_equal(batch.column(width), ""), fill_value=False)
-        )
-        codes = batch.column(width).take(at).to_pylist()
-        fields = batch.column(width + 2).take(at).to_pylist()
-        return [
-            FailedRow(start + place, tuple(int(c) for c in code.split(",") if c), record)
-            for place, code, record in zip(at.to_pylist(), codes, fields, strict=True)
-        ]
+def _failed(codes: pa.Array, start: int) -> list[FailedRow]:
+    import pyarrow.compute as pc
+
+    at = pc.indices_nonzero(pc.fill_null(pc.not_equal(codes, ""), fill_value=False))
+    rows = []
+    for place, text in zip(at.to_pylist(), codes.take(at).to_pylist(), strict=True):
+        checks, _, record = text.partition("|")
+        positions = tuple(int(check) for check in checks.split(",") if check)
+        rows.append(FailedRow(start + place, positions, record))
+    return rows
 
 
 def _merged(failed: list[FailedRow], broken: list[FailedRow]) -> list[FailedRow]:
@@ -292,16 +328,6 @@ def _of_part(verdicts: Verdicts, part: int, first: int) -> Verdicts:
         return verdicts
     failed = [replace(row, row=row.row - first) for row in verdicts.failed]
     return replace(verdicts, failed=failed, part=part)
-
-
-def _warned(column: pa.Array) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    if column.null_count < len(column):
-        for text in column.drop_null().to_pylist():
-            for check in text.split(","):
-                if check:
-                    counts[int(check)] = counts.get(int(check), 0) + 1
-    return counts
 
 
 def _without(keep: pa.Array, gone: list[int]) -> pa.Array:

@@ -3,9 +3,9 @@
 The query keeps every row of the scan. Besides the target columns `o0, o1, ...` it gives
 
 - `_failed`: NULL for a good row, '' for a filtered one, else the positions of the failed checks,
-  each followed by a comma;
-- `_warned`: the same for checks of severity `warn`, NULL where none fails;
-- `_fields`: the source record as JSON, for failed rows only;
+  each followed by a comma, and after a bar the source record as JSON;
+- `_warned`, where checks have severity `warn`: the positions of those that the row fails;
+- `_key0`, ... where keys are remembered: a hash of each unique key of a good row;
 - `_delete`, where records may delete: whether this one does;
 - `_mark`, if the interval is marked: the value of its column as a 64-bit number.
 
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         PlannedColumn,
         RowCheck,
         Step,
+        UniqueKey,
     )
 
 __all__ = ["RenderedPlan", "bind_load_condition", "render_plan", "sql_of"]
@@ -113,16 +114,28 @@ class RenderedPlan:
     gates: dict[int, exp.Expr] = field(default_factory=dict)
     constants: list[exp.Expr] = field(default_factory=list)
 
-    def query(self, relation: str) -> exp.Select:
+    def query(self, relation: str, *, with_keys: bool = False) -> exp.Select:
         """The query of the module's docstring over `relation` (a view's name)."""
-        judged = self._judged(relation)
         columns = [_name(f"o{i}") for i in range(len(self.plan.columns))]
-        mark = [] if self.mark is None else [self.mark.copy().as_("_mark")]
-        query = exp.select(
-            *columns, _name("_failed"), _name("_warned"), self._fields().as_("_fields")
-        ).from_(judged.subquery("judged"))
+        warned = [_name("_warned")] if self.plan.warning else []
         deletes = [] if self.plan.deletes is None else [_name("_delete")]
-        return query.select(*deletes, *mark)
+        mark = [] if self.mark is None else [self.mark.copy().as_("_mark")]
+        keys = [
+            self._key_hash(unique).as_(f"_key{number}")
+            for number, unique in enumerate(self.plan.unique_keys if with_keys else ())
+        ]
+        return exp.select(*columns, _name("_failed"), *warned, *deletes, *mark, *keys).from_(
+            self._judged(relation).subquery("judged")
+        )
+
+    def _key_hash(self, unique: UniqueKey) -> exp.Expr:
+        values = self.outputs(unique.columns)
+        competes = exp.and_(
+            is_null(_name("_failed")),
+            *[is_not_null(v) for v in values],
+            *self._competing(with_deletes=unique.with_deletes),
+        )
+        return exp.Case(ifs=[exp.If(this=competes, true=call("hash", *values))])
 
     def keys(
         self, relation: str, columns: tuple[str, ...], *, with_deletes: bool = False
@@ -216,16 +229,15 @@ class RenderedPlan:
         failed = exp.Case(
             ifs=[
                 exp.If(this=exp.Not(this=exp.paren(self.kept.copy())), true=exp.Literal.string("")),
-                *self._numbers(failing),
+                *self._numbers(failing, exp.Literal.string("|"), self._record()),
             ]
         )
-        warned = exp.Case(ifs=self._numbers(warning)) if warning else exp.null()
-        text = exp.DataType.build("VARCHAR", dialect="duckdb")
-        return exp.select(
-            exp.Star(), failed.as_("_failed"), exp.Cast(this=warned, to=text).as_("_warned")
-        ).from_(self._stacked(relation).subquery("stacked"))
+        warned = [exp.Case(ifs=self._numbers(warning)).as_("_warned")] if warning else []
+        return exp.select(exp.Star(), failed.as_("_failed"), *warned).from_(
+            self._stacked(relation).subquery("stacked")
+        )
 
-    def _numbers(self, checks: tuple[int, ...]) -> list[exp.Expr]:
+    def _numbers(self, checks: tuple[int, ...], *more: exp.Expr) -> list[exp.Expr]:
         """Cheap for good rows: the parts are computed only where one of them holds."""
         if not checks:
             return []
@@ -234,11 +246,7 @@ class RenderedPlan:
             for i in checks
         ]
         gates = any_of([self.gates[i].copy() for i in checks if i in self.gates])
-        return [exp.If(this=gates, true=call("concat", *parts))]
-
-    def _fields(self) -> exp.Expr:
-        bad = exp.NEQ(this=_name("_failed"), expression=exp.Literal.string(""))
-        return exp.Case(ifs=[exp.If(this=bad, true=self._record())])
+        return [exp.If(this=gates, true=call("concat", *parts, *more))]
 
     def _record(self) -> exp.Expr:
         pairs: list[exp.Expr] = []
