@@ -262,6 +262,24 @@ def test_references_hold_in_every_mode(shop: Shop, mode: str) -> None:
     assert positions(shop.load(records, REFERS, target=target)) == [2]
 
 
+def test_a_record_that_deletes_refers_to_nothing(shop: Shop) -> None:
+    shop.execute(CUSTOMERS, "INSERT INTO customers VALUES (1)")
+    target = {"mode": "merge", "key": ["id"], "deletes": {"when": "op = 'd'"}}
+    contract = {
+        "contract": "orders",
+        "target": {"fields": {"id": "int64", "customer": "int64"}},
+        "columns": {
+            "id": {"from": "id", "convert": "parse_int"},
+            "customer": {"from": "customer", "convert": "parse_int"},
+        },
+    }
+    first = [{"id": 1, "customer": 1, "op": "i"}, {"id": 2, "customer": 9, "op": "i"}]
+    assert positions(shop.load(first, REFERS, target=target, mapping=contract)) == [2]
+    again = [{"id": 1, "customer": 9, "op": "d"}]
+    report = shop.load(again, REFERS, target=target, mapping=contract)
+    assert (report.rows_quarantined, shop.place.rows("id")) == (0, [])
+
+
 def test_a_reference_of_severity_warn_is_counted(shop: Shop) -> None:
     shop.execute(CUSTOMERS)
     report = shop.load([{"id": 1, "customer": 1}], REFERS | {"severity": "warn"})
