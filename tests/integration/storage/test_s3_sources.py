@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
 import zipfile
 from datetime import datetime, timezone
 from urllib.parse import parse_qs
@@ -534,3 +535,29 @@ def test_a_connection_of_another_kind_is_refused(s3_server, tmp_path):
 
     with pytest.raises(SpecificationError, match="of type 'postgres'"):
         job.run(s3_server.put("a.csv", CSV))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A scratch folder with room for five megabytes; skips where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_scratch_folder_without_room_is_named(s3_server, job, small_disk):
+    job.scratch = small_disk
+
+    with pytest.raises(SourceError, match=rf"can't be copied to {small_disk}: no space is left"):
+        job.run(s3_server.put("a.csv", LARGE))
+
+    assert not job.out.exists()
+    assert job.left() == []
