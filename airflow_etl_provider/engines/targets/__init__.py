@@ -79,9 +79,13 @@ def _refuse_timeouts(spec: TargetSpec, at: TargetLocation) -> None:
 def _open_folder(spec: TargetSpec, at: TargetLocation) -> Target:
     from airflow_etl_provider.engines.targets.parquet_folder import ParquetFolderTarget, open_store
 
+    store = open_store(at)
+    bucket_alone = store.name.count("/") == 3 and at.url is not None
+    # In a bucket that is the folder itself, readers pass over names with a line in front.
+    home = f"{store.name}_quarantine" if bucket_alone else f"{store.name[:-1]}.quarantine"
     return ParquetFolderTarget(
-        open_store(at),
-        quarantine_home=None if at.path is None else f"{at.path}.quarantine",
+        store,
+        quarantine_home=home,
         reshape=spec.mode == "replace",
         keep_versions=spec.keep_versions,
     )

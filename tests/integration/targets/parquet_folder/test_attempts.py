@@ -171,6 +171,7 @@ s = folder.begin("a")
 count = folder.write(s, [(n, "zombie") for n in range(200)])
 real = LocalStore.put_if_absent
 def paused(*args):
+    LocalStore.put_if_absent = real
     print(json.dumps("pausing"), flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
     return real(*args)

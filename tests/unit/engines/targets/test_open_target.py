@@ -104,19 +104,22 @@ def test_a_store_is_not_supported_yet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "name"),
+    ("location", "name", "quarantine"),
     [
-        ("lake/orders/", "/base/lake/orders/"),
-        ("/lake/orders.v2/", "/lake/orders.v2/"),
-        ("file:///lake/my%20orders/", "/lake/my orders/"),
-        ("s3://bucket/lake/orders/", "s3://bucket/lake/orders/"),
-        ("S3A://bucket/", "s3://bucket/"),
+        ("lake/orders/", "/base/lake/orders/", "/base/lake/orders.quarantine"),
+        ("/lake/orders.v2/", "/lake/orders.v2/", "/lake/orders.v2.quarantine"),
+        ("file:///lake/my%20orders/", "/lake/my orders/", "/lake/my orders.quarantine"),
+        ("s3://bucket/lake/o/", "s3://bucket/lake/o/", "s3://bucket/lake/o.quarantine"),
+        ("S3A://bucket/", "s3://bucket/", "s3://bucket/_quarantine"),
     ],
 )
-def test_a_slash_at_the_end_makes_a_folder_of_parquet_files(location: str, name: str) -> None:
+def test_a_slash_at_the_end_makes_a_folder_of_parquet_files(
+    location: str, name: str, quarantine: str
+) -> None:
     target = open_spec(location=location, base=Path("/base"))
     assert isinstance(target, ParquetFolderTarget)
     assert target.name == name
+    assert target.quarantine_home == quarantine
 
 
 def test_a_folder_may_have_a_connection() -> None:
