@@ -38,6 +38,7 @@ class Reject:
         read but did not convert, its fields written again in the file's dialect.
     :param fields: the parsed source fields (text), None where it could not be parsed.
     :param line: physical line where it starts, from 1, where known.
+    :param text: `fields` as JSON, where somebody wrote it already.
     """
 
     input: str
@@ -46,3 +47,4 @@ class Reject:
     reasons: tuple[Reason, ...]
     fields: dict[str, Any] | None = field(default=None)
     line: int | None = None
+    text: str | None = field(default=None, compare=False, repr=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["array_of", "batch_of", "one_row", "scalar_of"]
+__all__ = ["array_of", "one_row", "scalar_of"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -84,14 +84,6 @@ def one_row(values: Sequence[str | int | bool | datetime | None]) -> pa.RecordBa
         pa.nulls(1) if value is None else array_of([value], types[type(value)]) for value in values
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[str(at) for at in range(len(values))])
-
-
-def batch_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Make a batch of rows; a key that a row lacks is null."""
-    import pyarrow as pa
-
-    arrays = [array_of([row.get(field.name) for row in rows], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 _SIGNED = {8: "b", 16: "h", 32: "i", 64: "q"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from airflow_etl_provider.contracts.expressions import parse_expression
@@ -16,7 +17,7 @@ from airflow_etl_provider.engines.spool import FailedRowSpool
 from airflow_etl_provider.exceptions import CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -76,6 +77,7 @@ class Attempt:
         self.tally = Tally()
         self.checks: tuple[RowCheck | None, ...] = (*plan.row_checks, *plan.key_checks)
         self.failure: BaseException | None = None
+        self._known_reasons: dict[tuple[int, ...], _Reasons] = {}
 
     def batches(self, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
         """The good rows of all inputs, in the target's own Arrow types.
@@ -241,6 +243,7 @@ class Attempt:
                     raw=scan.raw(fields),
                     reasons=self._reasons(row),
                     fields=fields,
+                    text=row.record,
                 )
 
     def _reader_rejects(self, tally: InputTally, scan: Scan) -> Iterator[Reject]:
@@ -254,19 +257,37 @@ class Attempt:
             yield reject
 
     def _reasons(self, row: FailedRow) -> tuple[Reason, ...]:
-        checks = [self._check(check) for check in row.checks]
-        for label in {check.label for check in checks}:
+        known = self._known_reasons.get(row.checks)
+        if known is None:
+            known = self._known_reasons[row.checks] = _Reasons.of(
+                [self._check(check) for check in row.checks]
+            )
+        for label in known.labels:
             self.tally.reasons[label] += 1
-        for check in checks:
-            if check.severity == "fail":
-                self.tally.failing[check.message] += 1
-        return tuple(
-            Reason(code=c.code, column=c.column, step=c.step, message=c.message) for c in checks
-        )
+        for message in known.failing:
+            self.tally.failing[message] += 1
+        return known.reasons
 
     def _check(self, number: int) -> RowCheck:
         """The check of a failed row; only keys without `latest_by`, which reject, have none."""
         return cast("RowCheck", self.checks[number])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reasons:
+    """What is said of every row that fails the same checks."""
+
+    reasons: tuple[Reason, ...]
+    labels: frozenset[str]
+    failing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, checks: Sequence[RowCheck]) -> _Reasons:
+        return cls(
+            reasons=tuple(Reason(c.code, c.column, c.step, c.message) for c in checks),
+            labels=frozenset(check.label for check in checks),
+            failing=tuple(check.message for check in checks if check.severity == "fail"),
+        )
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

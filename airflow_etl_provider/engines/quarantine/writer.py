@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from airflow_etl_provider.engines.arrow_values import batch_of, scalar_of
+from airflow_etl_provider.engines.arrow_values import array_of, scalar_of
 from airflow_etl_provider.engines.quarantine.manifest import (
     Manifest,
     QuarantineFile,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_etl_provider.contracts.connection import Connection
-    from airflow_etl_provider.contracts.reject import Reject
+    from airflow_etl_provider.contracts.reject import Reason, Reject
     from airflow_etl_provider.engines.quarantine.place import Owner, Place
     from airflow_etl_provider.engines.row_groups import RowGroupWriter
 
@@ -100,17 +100,16 @@ class QuarantineWriter:
 
         :raises QuarantineError: the folder can't be written; nothing may be published then.
         """
-        held: list[dict[str, Any]] = []
+        held: list[Reject] = []
         size = 0
         for reject in rejects:
-            held.append(_row_of(reject))
+            held.append(reject)
             size += len(reject.raw)
-            self.codes.update({reason.code for reason in reject.reasons})
             if len(held) >= CHUNK_ROWS or size >= CHUNK_BYTES:
-                self._write_rows(held)
+                self._write_rejects(held)
                 held, size = [], 0
         if held:
-            self._write_rows(held)
+            self._write_rejects(held)
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Write rejects that are columns already: all of `quarantine_schema` but the first two."""
@@ -176,11 +175,27 @@ class QuarantineWriter:
         self.rows = 0
         self.codes.clear()
 
-    def _write_rows(self, rows: list[dict[str, Any]]) -> None:
+    def _write_rejects(self, rejects: list[Reject]) -> None:
         import pyarrow as pa
 
-        schema = quarantine_schema()
-        self._write(batch_of(rows, pa.schema(list(schema)[2:])))
+        # Thousands of rejects share a few reasons, often the very same tuple.
+        kinds = {id(reject.reasons): reject.reasons for reject in rejects}
+        for kind, count in Counter(id(reject.reasons) for reject in rejects).items():
+            for code in {reason.code for reason in kinds[kind]}:
+                self.codes[code] += count
+        rows = {kind: [_reason_of(reason) for reason in kinds[kind]] for kind in kinds}
+        names = {name: _text(name) for name in {reject.input for reject in rejects}}
+        columns: list[list[Any]] = [
+            [names[reject.input] for reject in rejects],
+            [reject.record for reject in rejects],
+            [reject.line for reject in rejects],
+            [reject.raw for reject in rejects],
+            [_fields_of(reject) for reject in rejects],
+            [rows[id(reject.reasons)] for reject in rejects],
+        ]
+        schema = pa.schema(list(quarantine_schema())[2:])
+        arrays = [array_of(c, f.type) for c, f in zip(columns, schema, strict=True)]
+        self._write(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
     def _write(self, batch: pa.RecordBatch) -> None:
         import pyarrow as pa
@@ -222,22 +237,18 @@ class QuarantineWriter:
         return self._failed
 
 
-def _row_of(reject: Reject) -> dict[str, Any]:
+def _fields_of(reject: Reject) -> str | None:
+    if reject.text is not None or reject.fields is None:
+        return reject.text
+    return _json(reject.fields)
+
+
+def _reason_of(reason: Reason) -> dict[str, str | None]:
     return {
-        "input": _text(reject.input),
-        "record": reject.record,
-        "line": reject.line,
-        "raw": reject.raw,
-        "fields": None if reject.fields is None else _json(reject.fields),
-        "reasons": [
-            {
-                "code": reason.code,
-                "column": None if reason.column is None else _text(reason.column),
-                "step": reason.step,
-                "message": _text(reason.message),
-            }
-            for reason in reject.reasons
-        ],
+        "code": reason.code,
+        "column": None if reason.column is None else _text(reason.column),
+        "step": reason.step,
+        "message": _text(reason.message),
     }
 
 

@@ -23,6 +23,9 @@ _HEAD = struct.Struct("<QQII")
 
 _IN_MEMORY = 2**20
 
+_KNOWN = 1_000
+"""Reasons that are kept to be given again; a few are usual."""
+
 
 class RejectLog:
     """Rejects of one reading, in file order; only their numbers stay in memory.
@@ -58,14 +61,20 @@ class RejectLog:
             self._file.seek(0)  # Writes what is still in the buffer.
         except OSError as error:
             raise self._not_kept(error) from error
+        known: dict[bytes, tuple[Reason, ...]] = {}
         for _ in range(len(self.numbers)):
-            record, line, said, raw = _HEAD.unpack(self._file.read(_HEAD.size))
-            code, message = json.loads(self._file.read(said))
+            record, line, size, raw = _HEAD.unpack(self._file.read(_HEAD.size))
+            said = self._file.read(size)
+            if said not in known:
+                if len(known) >= _KNOWN:
+                    known.clear()
+                code, message = json.loads(said)
+                known[said] = (Reason(code=code, message=message),)
             yield Reject(
                 input=self._input,
                 record=record,
                 raw=self._file.read(raw),
-                reasons=(Reason(code=code, message=message),),
+                reasons=known[said],
                 line=line,
             )
 

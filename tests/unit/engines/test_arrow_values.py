@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_etl_provider.engines.arrow_values import array_of, batch_of, one_row, scalar_of
+from airflow_etl_provider.engines.arrow_values import array_of, one_row, scalar_of
 
 REASONS = pa.list_(pa.struct([("code", pa.string()), ("message", pa.string())]))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -48,14 +48,6 @@ def test_an_array_is_what_pyarrow_makes_of_the_values(
 @pytest.mark.parametrize("value", ["é", "", None])
 def test_one_value_is_a_scalar(value: str | None) -> None:
     assert scalar_of(value, pa.string()) == pa.scalar(value, pa.string())
-
-
-def test_a_key_that_a_row_lacks_is_null() -> None:
-    schema = pa.schema([("a", pa.int64()), ("b", pa.string())])
-    assert batch_of([{"a": 1, "b": "x"}, {"a": 2}], schema).to_pylist() == [
-        {"a": 1, "b": "x"},
-        {"a": 2, "b": None},
-    ]
 
 
 def test_parameters_keep_their_types() -> None:

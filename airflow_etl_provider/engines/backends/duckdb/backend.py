@@ -252,7 +252,8 @@ class DuckDbBackend:
         if gone:
             keep = _without(keep, gone)
         failed = _merged(failed, broken)
-        rows = batch.filter(keep)
+        # All but the verdicts, which are text.
+        rows = batch.drop_columns(["_failed"]).filter(keep)
         for check, count in self._warned(rows).items():
             warned[check] = warned.get(check, 0) + count
         good = self._good(rows)

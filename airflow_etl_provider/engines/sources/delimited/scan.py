@@ -131,6 +131,7 @@ class FastScan(_FileScan):
             f"The number of fields is not the {len(self.dialect.columns)} that are expected.",
             f"Bytes that are no {self.dialect.encoding}.",
         )
+        reasons = [(Reason(code=c, message=m),) for c, m in zip(_CODES, messages, strict=True)]
         with self._file.stored.open() as stream:
             for number, offset, kind in zip(self._numbers, self._offsets, self._kinds, strict=True):
                 stream.seek(offset)
@@ -138,7 +139,7 @@ class FastScan(_FileScan):
                     input=self.input.name,
                     record=number,
                     raw=without_end(stream.readline(), self.dialect),
-                    reasons=(Reason(code=_CODES[kind], message=messages[kind]),),
+                    reasons=reasons[kind],
                     line=None if self.count.multiline else number + self._skip,
                 )
 
