@@ -185,23 +185,16 @@ def prepare(
     # Looking one up may log in to a service.
     connections = cache(connections)
     contract_hash = _definition_hash(pipeline, written, all_text=options.all_text)
-    target = position = None
-    if pipeline.source.incremental is not None and pipeline.source.incremental.follows:
-        target = _open_target(pipeline, connections=connections, base=base, stack=stack)
-        with _system_errors(TargetPermissionError, TargetError, "written"):
-            position = target.position(
-                pipeline.pipeline, with_inputs=pipeline.source.incremental.by == "new_files"
-            )
+    target, position = _position_of(pipeline, connections=connections, base=base, stack=stack)
     selection = Selection(pipeline, position, contract_hash=contract_hash)
     with _system_errors(SourceError, SourceError, "read"):
-        expected = expected_fields(written)
         source, select = _open(
             pipeline,
             selection,
             connections=connections,
             base=base,
             options=options,
-            expected=expected,
+            expected=expected_fields(written),
         )
     if source is None:
         return NothingNew(target.name if target is not None else "", selection.note or "")
@@ -211,37 +204,16 @@ def prepare(
         source.read_ahead()
     if target is None:
         target = _open_target(pipeline, connections=connections, base=base, stack=stack)
-    with _system_errors(TargetPermissionError, TargetError, "written"):
-        existing = _without_own_columns(target.schema(), pipeline)
     home, keeper = _quarantine_of(pipeline, target, connections=connections, options=options)
-    contract = written or contract_by_name(
-        name=pipeline.pipeline,
-        source=source.schema,
-        suggested=source.suggested,
-        target=existing,
-        source_dataset=source.name,
-        target_dataset=target.name,
-    )
-    evolution = settle_evolution(
-        pipeline, contract, by_name=written is None, source=source, target=existing
-    )
-    source, contract = evolution.source, evolution.contract
     high = high_of(pipeline, position) if position is not None else None
-    plan = build_plan(
-        pipeline,
-        contract,
-        source=source.schema,
-        target=evolution.target,
-        window=window,
-        limit_of=target.limit_of,
-        high=high,
+    evolution, plan = _settle(
+        pipeline, written, source=source, target=target, window=window, high=high
     )
-    _expect_database(plan, target)
     return Prepared(
         pipeline=pipeline,
-        source=source,
+        source=evolution.source,
         target=target,
-        contract=contract,
+        contract=evolution.contract,
         plan=plan,
         load=_load(
             pipeline,
@@ -254,11 +226,63 @@ def prepare(
         quarantine_home=home,
         quarantine_connection=keeper,
         evolution=evolution,
-        unmapped=_unmapped(contract, source, known=written.unmapped.source if written else ()),
+        unmapped=_unmapped(
+            evolution.contract,
+            evolution.source,
+            known=written.unmapped.source if written else (),
+        ),
         select=select,
         high=high,
         note=selection.note,
     )
+
+
+def _position_of(
+    pipeline: Pipeline, *, connections: Connections, base: Path | None, stack: ExitStack
+) -> tuple[Target | None, Position | None]:
+    """Where a pipeline stands that goes on where it ended, by its target, which is open then."""
+    incremental = pipeline.source.incremental
+    if incremental is None or not incremental.follows:
+        return None, None
+    target = _open_target(pipeline, connections=connections, base=base, stack=stack)
+    with _system_errors(TargetPermissionError, TargetError, "written"):
+        return target, target.position(pipeline.pipeline, with_inputs=incremental.by == "new_files")
+
+
+def _settle(
+    pipeline: Pipeline,
+    written: MappingContract | None,
+    *,
+    source: Source,
+    target: Target,
+    window: Window | None,
+    high: High | None,
+) -> tuple[Evolution, Plan]:
+    """Settle contract, schema changes and plan, with the target's table as it is."""
+    with _system_errors(TargetPermissionError, TargetError, "written"):
+        existing = _without_own_columns(target.schema(), pipeline)
+    contract = written or contract_by_name(
+        name=pipeline.pipeline,
+        source=source.schema,
+        suggested=source.suggested,
+        target=existing,
+        source_dataset=source.name,
+        target_dataset=target.name,
+    )
+    evolution = settle_evolution(
+        pipeline, contract, by_name=written is None, source=source, target=existing
+    )
+    plan = build_plan(
+        pipeline,
+        evolution.contract,
+        source=evolution.source.schema,
+        target=evolution.target,
+        window=window,
+        limit_of=target.limit_of,
+        high=high,
+    )
+    _expect_database(plan, target)
+    return evolution, plan
 
 
 def _load(
