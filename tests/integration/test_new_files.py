@@ -230,9 +230,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
     arrivals.write("a.csv", (1, T1))
     settle = attempt.Attempt._settle
 
-    def grow(self: Any, *args: Any) -> None:
+    def grow(self: Any, *args: Any, **more: Any) -> None:
         arrivals.write("a.csv", (1, T1), (2, T1))
-        settle(self, *args)
+        settle(self, *args, **more)
 
     pipeline = arrivals.pipeline(NEW_FILES)
     monkeypatch.setattr(attempt.Attempt, "_settle", grow)
