@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from airflow_etl_provider.engines.backends.duckdb import seen_keys
 from airflow_etl_provider.engines.backends.duckdb.backend import DuckDbBackend
+from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 from tests.integration.loading import DATABASE, a_job
 
 if TYPE_CHECKING:
@@ -94,3 +97,28 @@ def test_records_that_delete_compete_for_the_key_of_the_merge_alone(passes: list
         assert report.reasons == {"duplicate_key:id": 1}
         assert (report.rows_loaded, report.rows_deleted) == (2, 1)
     assert passes == ["expect_no_duplicates", "find_duplicates"]
+
+
+def test_remembered_keys_keep_no_other_column_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen_keys, "HELD", 10_000)
+    with ComputeSession(memory_limit=2**26) as session:
+        keys = seen_keys.SeenKeys(session, 1)
+        query = "SELECT repeat('x', 1000) AS o0, hash(range) AS _key0 FROM range(1000)"
+        (batch,) = session.connection.sql(query).to_arrow_reader(1000)
+        keys.add(batch)
+        (held,) = keys._waiting[0]
+        assert held.flags.owndata
+        assert held.nbytes == 8000
+
+
+def test_comparing_keys_can_be_stopped() -> None:
+    with ComputeSession(memory_limit=2**28) as session:
+        keys = seen_keys.SeenKeys(session, 1)
+        keys._cursor.execute(
+            "INSERT INTO etl_seen_keys_0 SELECT hash(range) FROM range(30_000_000)"
+        )
+        timer = threading.Timer(0.05, keys.interrupt)
+        timer.start()
+        with pytest.raises(duckdb.InterruptException):
+            keys.any_twice()
+        timer.join()

@@ -80,6 +80,8 @@ class DuckDbBackend:
     def interrupt(self) -> None:
         self._interrupted = True
         self.session.interrupt()
+        if self._keys is not None:
+            self._keys.interrupt()
         if self._lookups is not None:
             self._lookups.interrupt()
 

@@ -6,7 +6,7 @@ are kept in tables, which spill to disk.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -29,7 +29,7 @@ class SeenKeys:
     def __init__(self, session: ComputeSession, count: int) -> None:
         # A cursor of its own: the judged rows are being read on the connection.
         self._cursor = session.connection.cursor()
-        self._waiting: list[list[pa.Array]] = [[] for _ in range(count)]
+        self._waiting: list[list[Any]] = [[] for _ in range(count)]
         self._held = [0] * count
         for number in range(count):
             self._cursor.execute(f"CREATE OR REPLACE TABLE {_table(number)} (h UBIGINT)")
@@ -37,7 +37,8 @@ class SeenKeys:
     def add(self, batch: pa.RecordBatch) -> None:
         for number, waiting in enumerate(self._waiting):
             hashes = batch.column(f"_key{number}").drop_null()
-            waiting.append(hashes)
+            # A copy: the array itself would keep all columns of its batch alive.
+            waiting.append(hashes.to_numpy(zero_copy_only=False).copy())
             self._held[number] += len(hashes)
             if self._held[number] >= HELD:
                 self._write(number)
@@ -57,15 +58,22 @@ class SeenKeys:
                 return True
         return False
 
+    def interrupt(self) -> None:
+        """Stop what runs, from any thread."""
+        self._cursor.interrupt()
+
     def _write(self, number: int) -> None:
+        import numpy as np
         import pyarrow as pa
 
         waiting, self._waiting[number], self._held[number] = self._waiting[number], [], 0
         if waiting:
-            table = pa.Table.from_arrays([pa.chunked_array(waiting)], names=["h"])
+            values: Any = np.ascontiguousarray(np.concatenate(waiting), dtype=np.uint64)
+            hashes = pa.Array.from_buffers(pa.uint64(), len(values), [None, pa.py_buffer(values)])
+            table = pa.Table.from_arrays([hashes], names=["h"])
             self._cursor.register("etl_seen_keys", table)
-            hashes = exp.select("h").from_("etl_seen_keys")
-            self._cursor.execute(sql_of(exp.insert(hashes, _table(number))))
+            given = exp.select("h").from_("etl_seen_keys")
+            self._cursor.execute(sql_of(exp.insert(given, _table(number))))
             self._cursor.unregister("etl_seen_keys")
 
 
