@@ -135,7 +135,9 @@ def be_killed(job: Job, when: str) -> None:
     """Run a load up to a point and die there, or stand still there until there is some input."""
     from airflow_etl_provider.engines import batch
     from airflow_etl_provider.engines.quarantine import QuarantineWriter
+    from airflow_etl_provider.engines.sources.delimited import source
 
+    source.SMALL = 0  # read one by one, so that there is a moment between the files
     run_id = f"killed-{os.getpid()}"
 
     def stop(*_: Any, **__: Any) -> bool:
