@@ -140,8 +140,13 @@ def be_killed(job: Job, when: str) -> None:
     source.SMALL = 0  # read one by one, so that there is a moment between the files
     run_id = f"killed-{os.getpid()}"
 
+    waited: list[bool] = []
+
     def stop(*_: Any, **__: Any) -> bool:
         if when == "waiting":
+            if waited:
+                return False  # asked again before the publish
+            waited.append(True)
             print("here", flush=True)
             sys.stdin.readline()
             return False
