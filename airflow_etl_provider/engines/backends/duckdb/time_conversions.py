@@ -107,9 +107,10 @@ def _plausible(
 ) -> exp.Expr:
     """Whether `parsed` was made by a format.
 
-    DuckDB takes `epoch` and `infinity` by any format and makes 1900 of them, so what is 1900 must
-    have a digit in its text. It takes 1/2/13 by %Y as the year 13, and 1/2/3 by %y as 2003: only
-    years that may have come so are matched against a pattern. A year 0 is none of our calendar.
+    DuckDB takes `epoch` and `infinity` by any format and makes 1900 of them (2.0.0), or 1970 and
+    infinity (2.0.1), so what is one of these must have a digit in its text. It takes 1/2/13 by %Y
+    as the year 13, and 1/2/3 by %y as 2003: only years that may have come so are matched against a
+    pattern. A year 0 is none of our calendar.
     """
 
     def since(written: str) -> exp.Expr:
@@ -120,9 +121,12 @@ def _plausible(
         return instant_of_utc(local) if of.kind == "timestamptz" else local
 
     has_digit = call("regexp_matches", value, text("[0-9]"))
-    conditions: list[exp.Expr] = [
-        exp.Or(this=exp.NEQ(this=parsed, expression=instant("1900-01-01")), expression=has_digit)
-    ]
+    no_word = exp.and_(
+        exp.NEQ(this=parsed.copy(), expression=instant("1900-01-01")),
+        exp.NEQ(this=parsed.copy(), expression=instant("1970-01-01")),
+        call("isfinite", parsed),
+    )
+    conditions: list[exp.Expr] = [exp.or_(no_word, has_digit)]
     whole = matches(value, "|".join(_year_pattern(format) for format in formats))
     if any("%Y" in format for format in formats):
         early = exp.and_(since("0001-01-01"), whole.copy())
