@@ -193,8 +193,9 @@ class SelectSource:
             ((self._records,),) = connection.execute(sql_of(create)).fetchall()
             self._check_wide(connection)
         except duckdb.Error as error:
+            names = {column.name for column in self._bound.tree.find_all(exp.Column)}
             raise select_error(
-                error, doing="The select", cancelled=cancelled(), always=True
+                error, doing="The select", cancelled=cancelled(), always=True, columns=names
             ) from error
         finally:
             connection.execute("RESET disabled_optimizers")
