@@ -15,7 +15,7 @@ from airflow_etl_provider.engines.lineage import InputField, SourceSide, Use, ch
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_etl_provider.engines.lineage import Origins
 
@@ -48,7 +48,8 @@ def select_lineage(
         query = _Query(sides)
         # From the inputs upwards, so that a long chain of queries is no deep one.
         for part in scope.traverse():
-            for at in range(len(part.expression.selects)):
+            written = part.expression.selects if isinstance(part.expression, exp.Query) else []
+            for at in range(len(written)):
                 query.output(part, at)
         origins = {name: _gathered(query.output(scope, at)) for at, name in enumerate(columns)}
         return origins, _gathered(query.deciding(scope))
@@ -168,7 +169,7 @@ def _inside(node: exp.Expr, key: str, use: Use) -> Use:
     return use
 
 
-def _gathered(found: Iterator[Found]) -> tuple[InputField, ...]:
+def _gathered(found: Iterable[Found]) -> tuple[InputField, ...]:
     """Each field once, with all its uses."""
     uses: dict[tuple[str, str], tuple[SourceSide, list[Use]]] = {}
     for side, field, use in found:
