@@ -123,13 +123,15 @@ class JsonSource:
         """Look at the first records of every file; gives the keys of all of them."""
         keys: dict[str, bool] = {}
         for file in self._files.values():
-            size = 0
+            size, looked_at = 0, False
             for record, record_size, _ in self._read(file):
                 size += record_size
-                if size > SAMPLE:
+                # The first one counts however large it is: it may be the only one.
+                if looked_at and size > SAMPLE:
                     break
                 if record is None:
                     continue
+                looked_at = True
                 for key, value in record.items():
                     keys[key] = keys.get(key, False) or value is not None
                 if len(self._sampled) < MOST_SAMPLED:
