@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 from typing import Any
+
+from airflow_etl_provider.engines.strict_json import to_json
 
 __all__ = ["Console"]
 
@@ -23,12 +23,7 @@ class Console:
 
     def result(self, value: Any) -> None:
         """Write one JSON document to stdout."""
-        try:
-            text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
-        except ValueError:
-            # JSON knows neither NaN nor infinity, and a strict reader refuses the whole document.
-            text = json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
-        self.out(text)
+        self.out(to_json(value, default=str))
 
     def out(self, text: str) -> None:
         """Write a line to stdout. Text that the terminal can't show is escaped, never an error."""
@@ -41,17 +36,6 @@ class Console:
     @property
     def stderr_is_terminal(self) -> bool:
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _finite(value: Any) -> Any:
-    """The same, with numbers that are not finite as text: NaN, Infinity, -Infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return json.dumps(float(value))
-    return value
 
 
 def _write(stream: Any, text: str) -> None:
