@@ -228,7 +228,9 @@ def test_a_first_record_that_is_larger_than_the_sample_has_its_keys_looked_at(
     path: Path, format: str
 ) -> None:
     large = b"x" * (sources.SAMPLE + 1)
-    source = open_(path, b'{"id": 1, "text": "' + large + b'"}\n', format=format)
-    assert source.schema.names == ("id", "text")
+    data = b'{"id": 1, "text": "' + large + b'", "all": ["' + large + b'"]}\n'
+    source = open_(path, data, format=format)
+    kinds = [("id", "int64"), ("text", "string"), ("all", "json")]
+    assert [(field.name, str(field.type)) for field in source.suggested] == kinds
     rows, rejects, _ = read(source)
-    assert (rows, rejects) == ([("1", large.decode())], [])
+    assert (rows, rejects) == ([("1", large.decode(), f'["{large.decode()}"]')], [])
