@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
+
+from airflow_etl_provider.engines.strict_json import to_json
 
 __all__ = ["Console"]
 
@@ -22,7 +23,7 @@ class Console:
 
     def result(self, value: Any) -> None:
         """Write one JSON document to stdout."""
-        self.out(json.dumps(value, ensure_ascii=False, default=str))
+        self.out(to_json(value, default=str))
 
     def out(self, text: str) -> None:
         """Write a line to stdout. Text that the terminal can't show is escaped, never an error."""

@@ -25,7 +25,21 @@ __all__ = [
 ]
 
 SECRET_WORDS = frozenset(
-    {"password", "passwd", "pwd", "secret", "token", "access_token", "api_key", "apikey", "sig"}
+    (
+        "access_token",
+        "api_key",
+        "apikey",
+        "passwd",
+        "password",
+        "pwd",
+        "secret",
+        "sig",
+        "sslpassword",
+        "token",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "x-amz-signature",
+    )
 )
 """Names of URL parameters whose value logs somebody in."""
 
@@ -113,7 +127,15 @@ def refuse_secret(location: str, *, key: str, owner: str) -> None:
 
     :raises SpecificationError: names the key and whose it is, never the value.
     """
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        # The reason that Python gives repeats what stands before the host: a password, too.
+        raise SpecificationError(
+            f"`{key}` of {owner} is no URL that can be read.",
+            hint="Look at its host: brackets, and letters that only look like `/`, `?`, `#` or "
+            "`@`. A password belongs into an Airflow connection, named under `connection`.",
+        ) from None
     named = {name.lower() for name, _ in parse_qsl(parts.query)} & SECRET_WORDS
     if parts.password or (parts.scheme and named):
         raise SpecificationError(

@@ -360,6 +360,20 @@ def test_a_cast_that_fails_in_the_select_ends_the_run_without_a_value_in_the_mes
     assert error.value.report.rows_loaded == 0
 
 
+@pytest.mark.parametrize(
+    "value", ["Maria Schmidt\nBerlin", "it's Maria Schmidt, born 3 May", 'Anna "Ann" Schmidt']
+)
+@pytest.mark.parametrize("type", ["date", "int", "double", "decimal(4, 2)", "timestamp"])
+def test_no_part_of_a_value_with_quotes_or_lines_is_in_the_message(
+    job: Job, value: str, type: str
+) -> None:
+    job.parquet("a.parquet", v=[value])
+    with pytest.raises(SelectError) as error:
+        job.run({"a": "a.parquet"}, f"select cast(v as {type}) as n from a")
+    assert not any(word in str(error.value) for word in ("Schmidt", "Berlin", "May", "Ann"))
+    assert str(error.value).partition(". ")[0].endswith("from source column v")
+
+
 def test_a_sum_that_no_type_holds_ends_the_run(job: Job) -> None:
     most = Decimal("9" * 38)
     job.parquet("a.parquet", n=pa.array([most, most], pa.decimal128(38, 0)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from airflow_etl_provider.engines.quarantine.manifest import (
     write_manifest,
 )
 from airflow_etl_provider.engines.quarantine.place import REJECTS, open_home, safe_name
+from airflow_etl_provider.engines.strict_json import to_json
 from airflow_etl_provider.exceptions import QuarantineError
 
 if TYPE_CHECKING:
@@ -253,8 +253,10 @@ def _reason_of(reason: Reason) -> dict[str, str | None]:
 
 
 def _json(fields: dict[str, Any]) -> str:
-    text = json.dumps(fields, ensure_ascii=False, default=str)
-    return text if text.isascii() or _encodes(text) else json.dumps(fields, default=str)
+    text = to_json(fields, default=str)
+    return (
+        text if text.isascii() or _encodes(text) else to_json(fields, ascii_only=True, default=str)
+    )
 
 
 def _encodes(text: str) -> bool:

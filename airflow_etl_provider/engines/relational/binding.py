@@ -14,6 +14,12 @@ from sqlglot import exp
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import from_duckdb, to_duckdb
+from airflow_etl_provider.engines.relational.value_names import (
+    CLOCK_NAMES,
+    VALUE_NAMES,
+    is_alias,
+    tables_of,
+)
 from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
 
 if TYPE_CHECKING:
@@ -134,6 +140,7 @@ def bind_select(parsed: ParsedSelect, *, schemas: Mapping[str, Schema]) -> Bound
             _make_empty(connection, table.key, schemas[table.name])
         binder = _Binder(connection, parsed, schemas=schemas)
         binder.outcome(parsed.tree)
+        binder.check_names()
         binder.check_comparisons()
         binder.check_conditions()
         one_thread = binder.depends_on_order()
@@ -202,6 +209,32 @@ class _Binder:
                 )
             seen[name.lower()] = name
         return Schema(tuple(map(_field, names, types)))
+
+    def check_names(self) -> None:
+        """Refuse the clock and the session, which DuckDB gives for a name that is no column."""
+        for column in self._tree.find_all(exp.Column):
+            name = column.name.lower()
+            if name not in VALUE_NAMES or column.table or self._is_column(column):
+                continue
+            what = "the clock" if name in CLOCK_NAMES else "a setting of the session"
+            raise SpecificationError(
+                f"The select names {name!r}, which is no column there but {what}; a load must give "
+                "the same result again.",
+                hint="If it is a column, write its table before it, as in `orders.user`.",
+            )
+
+    def _is_column(self, column: exp.Expr) -> bool:
+        """Whether a name without a table is one of a table around it, or an alias."""
+        if isinstance(column.parent, exp.Star) or is_alias(column):
+            return True
+        query = column.find_ancestor(exp.Select)
+        while query is not None:
+            for table in tables_of(query):
+                named = exp.column(column.this.copy(), table=table.copy())
+                if self._types([named], query) is not None:
+                    return True
+            query = query.find_ancestor(exp.Select)
+        return False
 
     def check_comparisons(self) -> None:
         """Refuse text compared with numbers or dates, and instants with what a clock shows.

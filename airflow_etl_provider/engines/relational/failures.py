@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
+from airflow_etl_provider.engines.backends.duckdb.messages import stem_of
 from airflow_etl_provider.exceptions import CancelledError, EtlError, SelectError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["select_error"]
 
@@ -14,22 +17,38 @@ _NO_ROOM = ("no space left", "max_temp_directory_size", "could not write")
 
 @overload
 def select_error(
-    error: BaseException, *, doing: str, cancelled: bool, always: Literal[True]
+    error: BaseException,
+    *,
+    doing: str,
+    cancelled: bool,
+    always: Literal[True],
+    columns: Collection[str] = (),
 ) -> EtlError: ...
 
 
 @overload
 def select_error(
-    error: BaseException, *, doing: str, cancelled: bool, always: bool = False
+    error: BaseException,
+    *,
+    doing: str,
+    cancelled: bool,
+    always: bool = False,
+    columns: Collection[str] = (),
 ) -> EtlError | None: ...
 
 
 def select_error(
-    error: BaseException, *, doing: str, cancelled: bool, always: bool = False
+    error: BaseException,
+    *,
+    doing: str,
+    cancelled: bool,
+    always: bool = False,
+    columns: Collection[str] = (),
 ) -> EtlError | None:
     """Give the error of ours for what the machine or a person ended.
 
     :param always: also where the rows themselves are the cause; None then otherwise.
+    :param columns: names of columns, one of which the message may tell.
     """
     import duckdb
 
@@ -45,14 +64,7 @@ def select_error(
             "side. Else make room in the temporary folder (TMPDIR), where all goes that does not "
             "fit into memory, or raise `memory_limit_mb` in section [etl].",
         )
-    return SelectError(f"{doing} failed: {_redacted(error)}. Nothing was published.",
+    return SelectError(f"{doing} failed: {stem_of(error, columns=columns)}. Nothing was published.",
         hint="A cast or an overflow ends the whole select: give the field a type under `fields` of "
         "its input, which quarantines what does not convert, or use `try_cast`.",
     ) if always else None  # fmt: skip
-
-
-def _redacted(error: BaseException) -> str:
-    """The first line without what stood in a row: DuckDB quotes values in its messages."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    line = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", line)
-    return re.sub(r"-?\d+(\.\d+)?", "...", line).rstrip(".! ") or type(error).__name__

@@ -15,7 +15,7 @@ from airflow_etl_provider.engines.lineage import InputField, SourceSide, Use, ch
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_etl_provider.engines.lineage import Origins
 
@@ -46,6 +46,11 @@ def select_lineage(
         if scope is None:
             raise SpecificationError("The select is no query.")
         query = _Query(sides)
+        # From the inputs upwards, so that a long chain of queries is no deep one.
+        for part in scope.traverse():
+            written = part.expression.selects if isinstance(part.expression, exp.Query) else []
+            for at in range(len(written)):
+                query.output(part, at)
         origins = {name: _gathered(query.output(scope, at)) for at, name in enumerate(columns)}
         return origins, _gathered(query.deciding(scope))
     except SqlglotError as error:
@@ -53,13 +58,26 @@ def select_lineage(
 
 
 class _Query:
-    """One qualified query; scopes are visited as columns lead to them."""
+    """One qualified query; scopes are visited as columns lead to them.
+
+    Each column is followed once, however many others are made of it: ways through a chain of
+    queries double with every one of them.
+    """
 
     def __init__(self, sides: Mapping[str, SourceSide]) -> None:
         self._sides = sides
+        self._outputs: dict[tuple[Scope, int], tuple[Found, ...]] = {}
 
-    def output(self, scope: Scope, at: int) -> Iterator[Found]:
-        """What the column at a position is made of."""
+    def output(self, scope: Scope, at: int) -> tuple[Found, ...]:
+        """What the column at a position is made of, each way once."""
+        known = self._outputs.get((scope, at))
+        if known is None:
+            found = {(side.name, field, use): side for side, field, use in self._made_of(scope, at)}
+            known = tuple((side, field, use) for (_, field, use), side in found.items())
+            self._outputs[scope, at] = known
+        return known
+
+    def _made_of(self, scope: Scope, at: int) -> Iterator[Found]:
         parts = _branches(scope)
         for part in parts:
             yield from self.output(part, at)
@@ -151,7 +169,7 @@ def _inside(node: exp.Expr, key: str, use: Use) -> Use:
     return use
 
 
-def _gathered(found: Iterator[Found]) -> tuple[InputField, ...]:
+def _gathered(found: Iterable[Found]) -> tuple[InputField, ...]:
     """Each field once, with all its uses."""
     uses: dict[tuple[str, str], tuple[SourceSide, list[Use]]] = {}
     for side, field, use in found:

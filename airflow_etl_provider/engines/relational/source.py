@@ -20,6 +20,7 @@ from airflow_etl_provider.engines.relational.staging import Staging, shown_name,
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.rejected import number_rows
+from airflow_etl_provider.engines.strict_json import to_json
 from airflow_etl_provider.exceptions import EtlError, SelectError
 
 if TYPE_CHECKING:
@@ -193,8 +194,9 @@ class SelectSource:
             ((self._records,),) = connection.execute(sql_of(create)).fetchall()
             self._check_wide(connection)
         except duckdb.Error as error:
+            names = {column.name for column in self._bound.tree.find_all(exp.Column)}
             raise select_error(
-                error, doing="The select", cancelled=cancelled(), always=True
+                error, doing="The select", cancelled=cancelled(), always=True, columns=names
             ) from error
         finally:
             connection.execute("RESET disabled_optimizers")
@@ -305,7 +307,7 @@ class SelectScan:
 
     def raw(self, fields: dict[str, Any]) -> bytes:
         """The row as a JSON object: it stood in no file."""
-        return json.dumps(fields, ensure_ascii=False).encode()
+        return to_json(fields).encode()
 
     def close(self) -> None:
         """The outcome stays as long as its session."""

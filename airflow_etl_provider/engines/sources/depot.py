@@ -9,15 +9,15 @@ once a pass, and can't be told which etag it must be.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from airflow_etl_provider.engines.sources.locked_folder import LockedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["Depot"]
 
@@ -45,7 +45,7 @@ class Depot:
     """
 
     def __init__(self, *, scratch: Path | None = None, kept_bytes: int = KEPT_BYTES) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="airflow-etl-", dir=scratch))
+        self._folder = LockedFolder(scratch=scratch)
         self._files: list[tuple[int, Callable[[Path, threading.Event], None]]] = []
         self._copies: dict[int, Future[None] | None] = {}
         self._kept_bytes = self._room = kept_bytes
@@ -68,7 +68,7 @@ class Depot:
         return sum(size for size, _ in self._files) <= self._kept_bytes
 
     def path(self, place: int) -> Path:
-        return self._folder / f"{place:07}"
+        return self._folder.path / f"{place:07}"
 
     def fetch(self, place: int) -> Path:
         """Wait for the copy, and begin with those that come next.
@@ -109,7 +109,7 @@ class Depot:
         """Stop what is being fetched and remove all copies."""
         self._stopped.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     def _begin(self, place: int) -> None:
         if place in self._copies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -13,6 +12,7 @@ from airflow_etl_provider.engines.backends.duckdb.types import from_arrow_schema
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.files import is_unchanged
 from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
+from airflow_etl_provider.engines.strict_json import to_json
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
     SourceError,
@@ -160,7 +160,7 @@ class ParquetScan:
 
     def raw(self, fields: dict[str, Any]) -> bytes:
         """The record as JSON: a row of a Parquet file has no bytes of its own."""
-        return json.dumps(fields, ensure_ascii=False).encode()
+        return to_json(fields).encode()
 
     def close(self) -> None:
         if self._connection is not None:

@@ -110,3 +110,18 @@ def test_a_subquery_in_a_filter_decides():
     _, rows = followed("select id from orders where customer in (select id from people)", "id")
 
     assert rows == {"orders.Customer FILTER", "people.id FILTER"}
+
+
+def test_a_long_chain_of_queries_is_followed_once_for_each_column():
+    pairs = 30
+    chain = ["c0 as (select id as x, amt as y from orders)"]
+    chain += [
+        f"c{at} as (select case when x > y then x else y end as x, x + y as y from c{at - 1})"
+        for at in range(1, pairs)
+    ]
+    columns, _ = followed(f"with {', '.join(chain)} select x, y from c{pairs - 1}", "x", "y")
+
+    direct = {"orders.id TRANSFORMATION", "orders.amt TRANSFORMATION"}
+    assert columns == {
+        name: direct | {"orders.id CONDITIONAL", "orders.amt CONDITIONAL"} for name in ("x", "y")
+    }

@@ -145,14 +145,32 @@ def test_mapped_files_of_one_data_interval_are_refused():
         {"source": {"location": "https://example.com/a.csv?token=hunter2"}},
         {"quarantine": "s3://key:hunter2@lake/q"},
         {"target": {"location": "postgresql://me:hunter2@db/shop", "table": "t"}},
+        {"target": {"location": "postgresql://me:hunter2\u2100@db/shop", "table": "t"}},
+        {"target": {"location": "postgresql://me:hunter2@[db/shop", "table": "t"}},
+        {"target": {"location": "postgresql://db/shop?sslpassword=hunter2", "table": "t"}},
+        {"source": {"location": "https://example.com/a.csv?X-Amz-Signature=hunter2"}},
+        {"source": {"location": "https://example.com/a.csv?x-amz-security-token=hunter2"}},
+        {"source": {"location": "https://example.com/a.csv?X-Amz-Credential=hunter2"}},
     ],
-    ids=["source", "token", "quarantine", "target"],
+    ids=[
+        "source",
+        "token",
+        "quarantine",
+        "target",
+        "no host",
+        "a bracket",
+        "key",
+        "signature",
+        "session",
+        "credential",
+    ],
 )
 def test_a_secret_in_the_specification_is_refused_and_not_repeated(changes):
     with pytest.raises(SpecificationError, match="connection") as refused:
         refuse_secrets(pipeline(**changes))
 
     assert "hunter2" not in str(refused.value)
+    assert refused.value.__cause__ is None
 
 
 @pytest.mark.parametrize("location", ["s3://lake/a:b@c.csv", "a.csv", "dir/x?token=1", "a@b:c.csv"])

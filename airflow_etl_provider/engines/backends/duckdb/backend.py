@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from airflow_etl_provider.contracts.rules import LOAD_NAMES, LoadExpression
 from airflow_etl_provider.engines.accounting import DuplicatesFoundError, UnbalancedError
 from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
 from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
+from airflow_etl_provider.engines.backends.duckdb.messages import stem_of
 from airflow_etl_provider.engines.backends.duckdb.render import (
     RenderedPlan,
     bind_load_condition,
@@ -153,7 +153,7 @@ class DuckDbBackend:
                 if not scan.careful:
                     raise UnbalancedError(*inputs_of(scan)) from error
             names = ", ".join(scan.input.name for scan in scans[:3])
-            raise SourceError(f"Reading the keys of {names} failed: {_redacted(error)}") from error
+            raise SourceError(f"Reading the keys of {names} failed: {stem_of(error)}") from error
         finally:
             self._lookups = None
 
@@ -171,7 +171,7 @@ class DuckDbBackend:
         except duckdb.Error as error:
             if self._interrupted:
                 raise CancelledError("The run was told to stop. Nothing was published.") from error
-            raise SourceError(f"Comparing the keys failed: {_redacted(error)}") from error
+            raise SourceError(f"Comparing the keys failed: {stem_of(error)}") from error
         if found:
             raise DuplicatesFoundError
 
@@ -201,7 +201,7 @@ class DuckDbBackend:
             if "Out of Memory" in str(error):
                 raise self._out_of_memory(scan.input.name) from None
             raise SourceError(
-                f"Reading {scan.input.name} failed after {start} rows: {_redacted(error)}"
+                f"Reading {scan.input.name} failed after {start} rows: {stem_of(error)}"
             ) from error
         finally:
             if losers is not None:
@@ -344,8 +344,3 @@ def _without(keep: pa.Array, gone: list[int]) -> pa.Array:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _redacted(error: BaseException) -> str:
-    """What went wrong without what stood in the row: DuckDB quotes values in its messages."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", _first_line(error))

@@ -33,6 +33,9 @@ MOST_KEYS = 2_000
 MOST_SAMPLED = 20_000
 """Records that are kept to suggest types by."""
 
+MOST_CHARACTERS = 1_000
+"""Of each value of a record that is larger than the sample; more digits fit no type either."""
+
 TEXT, JSON = LogicalType("string"), LogicalType("json")
 
 
@@ -123,17 +126,19 @@ class JsonSource:
         """Look at the first records of every file; gives the keys of all of them."""
         keys: dict[str, bool] = {}
         for file in self._files.values():
-            size = 0
+            size, looked_at = 0, False
             for record, record_size, _ in self._read(file):
                 size += record_size
-                if size > SAMPLE:
+                # The first one counts however large it is: it may be the only one.
+                if looked_at and size > SAMPLE:
                     break
                 if record is None:
                     continue
+                looked_at = True
                 for key, value in record.items():
                     keys[key] = keys.get(key, False) or value is not None
                 if len(self._sampled) < MOST_SAMPLED:
-                    self._sampled.append(record)
+                    self._sampled.append(record if record_size <= SAMPLE else _shortened(record))
             self._check_keys(keys)
         if self._unfolding is not None:
             # Where there is nothing, there is no object either that could be unfolded.
@@ -167,3 +172,11 @@ class JsonSource:
                     kinds.setdefault(key, set()).add(isinstance(value, Json))
         known = {field.name for field in self._expected if field.type == JSON}
         return frozenset(key for key in self._keys if kinds.get(key, {key in known}) == {True})
+
+
+def _shortened(record: Record) -> Record:
+    """A large record without most of its text: its types show as well, and many fit in memory."""
+    return {
+        key: value if value is None else type(value)(value[:MOST_CHARACTERS])
+        for key, value in record.items()
+    }

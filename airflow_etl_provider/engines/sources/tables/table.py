@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from airflow_etl_provider.contracts.schema import Schema
 from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 from airflow_etl_provider.engines.sources.base import Account
 from airflow_etl_provider.engines.sources.stream import BatchStream, drop_stream, new_view_name
+from airflow_etl_provider.engines.strict_json import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -125,7 +125,7 @@ class TableScan:
 
     def raw(self, fields: dict[str, Any]) -> bytes:
         """The row as JSON: a row of a table has no bytes of its own."""
-        return json.dumps(fields, ensure_ascii=False).encode()
+        return to_json(fields).encode()
 
     def close(self) -> None:
         if self._connection is not None:

@@ -11,6 +11,7 @@ import pytest
 from airflow_etl_provider.contracts.pipeline import Pipeline, SourceSpec
 from airflow_etl_provider.engines.backends.duckdb.types import from_arrow
 from airflow_etl_provider.engines.batch import run_pipeline
+from airflow_etl_provider.engines.quarantine import read_quarantine
 from airflow_etl_provider.engines.sources import open_source
 from airflow_etl_provider.exceptions import NotSupportedYetError, SourceFormatError
 
@@ -136,3 +137,26 @@ def test_a_column_without_any_value_has_the_type_of_another_file(
             rows = connection.sql(f"SELECT v FROM {scan.relation(connection)}").fetchall()
             assert set(rows) == {(None,)}
             scan.close()
+
+
+def test_a_rejected_row_with_a_number_that_is_not_finite_is_kept_as_json(tmp_path: Path):
+    values = [float("nan"), float("inf"), 1.5]
+    pq.write_table(pa.table({"id": [None, None, "z"], "v": values}), tmp_path / "given.parquet")
+    report = run_pipeline(
+        Pipeline(
+            pipeline="p",
+            source={"location": "given.parquet"},
+            target={"location": "made.parquet", "mode": "replace"},
+            rules=[{"column": "id", "not_null": True}],
+            max_rejected="none",
+        ),
+        connections=lambda name: pytest.fail(f"asked for {name}"),
+        run_id="run",
+        base=tmp_path,
+        clock=lambda: datetime.now(timezone.utc),
+    )
+    assert report.quarantine
+    assert [reject.raw for reject in read_quarantine(report.quarantine)] == [
+        b'{"id": null, "v": "NaN"}',
+        b'{"id": null, "v": "Infinity"}',
+    ]

@@ -221,3 +221,16 @@ def test_a_field_without_a_value_has_the_type_that_is_expected(path: Path) -> No
 def test_a_file_that_is_cut_off_says_so_when_it_is_opened(path: Path) -> None:
     with pytest.raises(SourceFormatError, match=r"data\.json ends inside of its array"):
         open_(path, b'[{"a": 1},')
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_a_first_record_that_is_larger_than_the_sample_has_its_keys_looked_at(
+    path: Path, format: str
+) -> None:
+    large = b"x" * (sources.SAMPLE + 1)
+    data = b'{"id": 1, "text": "' + large + b'", "all": ["' + large + b'"]}\n'
+    source = open_(path, data, format=format)
+    kinds = [("id", "int64"), ("text", "string"), ("all", "json")]
+    assert [(field.name, str(field.type)) for field in source.suggested] == kinds
+    rows, rejects, _ = read(source)
+    assert (rows, rejects) == ([("1", large.decode(), f'["{large.decode()}"]')], [])
