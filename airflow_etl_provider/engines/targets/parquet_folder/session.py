@@ -26,8 +26,8 @@ from airflow_etl_provider.engines.targets.parquet_folder.writer import FileNames
 from airflow_etl_provider.exceptions import (
     EtlError,
     FencedError,
+    TargetChangedError,
     TargetError,
-    TargetSchemaError,
     TargetUnavailableError,
 )
 
@@ -204,9 +204,12 @@ class FolderSession:
         self._in_doubt = False
         target, manifest = self._target, before.manifest
         full = with_load_columns(self._schema, self._write)
-        if layout_of(manifest, full, self._write, name=target.name) != self._layout:
-            raise TargetSchemaError(
-                f"The columns of {target.name} changed while the load was running.",
+        columns, partition_by = layout_of(manifest, full, self._write, name=target.name)
+        # Readers find the columns of a file by their names, so the order is the folder's.
+        if _by_name(columns) != _by_name(self._layout[0]) or partition_by != self._layout[1]:
+            raise TargetChangedError(
+                f"Another load changed the columns or partitions of {target.name} while this one "
+                "was running. Nothing was published.",
                 hint="Run again.",
             )
         files = tuple(self._writer.files) if self._writer is not None else ()
@@ -223,7 +226,6 @@ class FolderSession:
             for name, attempt in manifest.attempts.items()
             if name.partition("/")[0] != self._load.load_id
         }
-        columns, partition_by = self._layout
         self._in_doubt = True
         return replace(
             manifest,
@@ -260,6 +262,10 @@ class FolderSession:
 def _typed(schema: Schema, columns: Schema) -> Schema:
     """The load's columns with the types of the folder."""
     return Schema(tuple(Field(f.name, columns[f.name].type, f.nullable) for f in schema))
+
+
+def _by_name(columns: Schema) -> dict[str, Field]:
+    return {field.name: field for field in columns}
 
 
 def _widened(batch: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from airflow_etl_provider.engines.targets.parquet_folder import local_store, read_folder
@@ -19,6 +20,7 @@ from airflow_etl_provider.engines.targets.parquet_folder.local_store import Loca
 from airflow_etl_provider.engines.targets.parquet_folder.manifest import manifest_key
 from airflow_etl_provider.exceptions import (
     FencedError,
+    TargetChangedError,
     TargetError,
     TargetMissingError,
     TargetPermissionError,
@@ -222,6 +224,32 @@ def test_a_writer_that_slept_through_many_versions_does_not_take_an_old_number(
     assert (100, "slept") in folder.rows()
     assert len(folder.rows()) == 13
     assert len(folder.target().ledger()) == 13
+
+
+def test_a_first_load_that_another_with_more_columns_overtook_runs_again(folder: Folder) -> None:
+    columns = {"id": "int64"}
+    with folder.begin("b", columns=columns) as session:
+        count = folder.write(session, [(5,)])
+        folder.load("a", [(1, "one")])
+        with pytest.raises(TargetChangedError):
+            folder.publish(session, count)
+    assert folder.rows() == [(1, "one")]
+    folder.load("b", [(5,)], columns=columns)
+    assert folder.rows() == [(1, "one"), (5, None)]
+
+
+def test_a_first_load_with_the_columns_in_another_order_lands_all_the_same(folder: Folder) -> None:
+    with folder.begin("b", columns={"name": "string", "id": "int64"}) as session:
+        count = folder.write(session, [("five", 5)])
+        folder.load("a", [(1, "one")])
+        folder.publish(session, count)
+    schema = folder.target().schema()
+    assert schema is not None
+    assert list(schema.names) == ["id", "name"]
+    assert folder.rows() == [(1, "one"), (5, "five")]
+    found = read_folder(f"{folder.root}/")
+    query = "select id, name from read_parquet(?) order by id"
+    assert duckdb.execute(query, [found.locations]).fetchall() == [(1, "one"), (5, "five")]
 
 
 def landed_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
