@@ -1,4 +1,4 @@
-"""The folder that a connection of type file or fs names, and which locations below it may lead to."""
+"""The folder that a connection of files names, and which locations may lead where below it."""
 
 from __future__ import annotations
 
