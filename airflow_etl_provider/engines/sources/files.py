@@ -16,6 +16,7 @@ from airflow_etl_provider.engines.sources.compression import (
     zip_members,
 )
 from airflow_etl_provider.engines.sources.json_files.sniff import json_kind
+from airflow_etl_provider.engines.storage.connection_folder import keep_inside, refuse_absolute
 from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
@@ -119,7 +120,7 @@ def list_files(
     pattern = _as_path(location, rooted=inside)
     found = _matches(pattern, root)
     if inside:
-        _keep_inside(found, root=root, location=location)
+        keep_inside((path for _, path in found), folder=root, location=location)
     if not found:
         raise SourceNotFoundError(
             f"No file matches {location!r} in {root.resolve()}."
@@ -229,11 +230,8 @@ def _as_path(location: str, *, rooted: bool) -> str:
         location = unquote(location.split("://", 1)[1].removeprefix(url.netloc))
     elif not rooted and location.startswith("~"):
         location = str(Path(location).expanduser())
-    if rooted and Path(location).is_absolute():
-        raise SpecificationError(
-            f"The location {location!r} is absolute, and its connection already names a folder.",
-            hint="Write it relative to the connection's folder.",
-        )
+    if rooted:
+        refuse_absolute(location)
     return location
 
 
@@ -254,17 +252,6 @@ def _matches(pattern: str, root: Path) -> list[tuple[str, Path]]:
         return []
     names = sorted(glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
     return [(name, root / name) for name in names if (root / name).is_file()]
-
-
-def _keep_inside(found: list[tuple[str, Path]], *, root: Path, location: str) -> None:
-    home = root.resolve()
-    if ".." in Path(location).parts or not all(
-        path.resolve().is_relative_to(home) for _, path in found
-    ):
-        raise SpecificationError(
-            f"The location {location!r} leads out of its connection's folder.",
-            hint="A connection gives its own folder and nothing above it.",
-        )
 
 
 def _local(name: str, path: Path) -> ListedFile:

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT, errno.ENOTDIR}
+_SILENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+"""What a mounted disk answers that does not know itself whether it did what it was asked to."""
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 """What file systems without file locks answer."""
 
@@ -158,6 +160,11 @@ def sync_folder(folder: Path) -> None:
 def os_error_of(error: OSError, path: Path, *, doing: str) -> TargetError:
     """Say what the operating system refused, as an error of ours."""
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in _SILENT:
+        return TargetUnavailableError(
+            f"{doing} {path} failed: {reason}. Whether anything was published shows the next run.",
+            hint="Check the disk, or the server that it is mounted from, then run again.",
+        )
     message = f"{doing} {path} failed: {reason}. Nothing was published."
     if error.errno in _FULL:
         return TargetError(message, hint="Free space on that disk, then run again.")

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_etl_provider.contracts.pipeline import TargetSpec
 from airflow_etl_provider.engines.storage import is_remote
+from airflow_etl_provider.engines.storage.connection_folder import folder_of, path_below
 from airflow_etl_provider.exceptions import (
     ConnectionNotFoundError,
     NotSupportedYetError,
@@ -67,13 +68,12 @@ def locate(spec: TargetSpec, *, connections: Connections, base: Path | None) -> 
     connection = connections(spec.connection)
     kind = connection.kind.lower()
     if kind in ("file", "fs"):
-        folder = connection.extra.get("path") or connection.host
         if spec.location is None:
             raise SpecificationError(
                 f"The target's connection {connection.name!r} is a folder; it needs a location.",
                 hint="Write `location: name.parquet`, `location: name.csv` or `location: folder/`.",
             )
-        return _at(spec.location, base=Path(folder) if folder else base, allow_password=False)
+        return _below(connection, spec.location, base=base)
     if kind == "aws":
         if spec.location is None or not is_remote(spec.location):
             raise SpecificationError(
@@ -130,7 +130,27 @@ def _no_connections(name: str) -> Connection:
     raise ConnectionNotFoundError(f"There is no connection {name!r} here.")
 
 
-def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation:
+def _below(connection: Connection, location: str, *, base: Path | None) -> TargetLocation:
+    """What a location under a connection of files is; it stays in the folder that one names."""
+    folder = folder_of(connection)
+    if folder is None:
+        return _at(location, base=base, allow_password=False)
+    at = _at(location, base=folder, allow_password=False, inside=True)
+    if at.path is None:
+        raise SpecificationError(
+            f"The location {location!r} is no file, and its connection already names a folder.",
+            hint="Write a path relative to the connection's folder, or leave `connection` away.",
+        )
+    return at
+
+
+def _at(
+    text: str, *, base: Path | None, allow_password: bool, inside: bool = False
+) -> TargetLocation:
+    """What a text means.
+
+    :param inside: a path must not lead out of `base`.
+    """
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower() if separator else ""
     if scheme in _POSTGRES:
@@ -148,7 +168,7 @@ def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation
             raise SpecificationError(
                 "A DuckDB target is written duckdb:///relative.db or duckdb:////absolute.db."
             )
-        return TargetLocation("duckdb", path=_resolved(rest[1:], base))
+        return TargetLocation("duckdb", path=_resolved(rest[1:], base, inside=inside))
     if is_remote(text):
         if not rest.endswith("/"):
             raise NotSupportedYetError(
@@ -161,7 +181,7 @@ def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation
     if scheme not in ("", "file"):
         raise SpecificationError(f"{scheme}:// is no target that is known. {SUPPORTED}")
     text_path = unquote(urlsplit(text).path) if scheme == "file" else text
-    path = _resolved(text_path, base)
+    path = _resolved(text_path, base, inside=inside)
     if text_path.endswith("/"):
         return TargetLocation("folder", path=path)
     kinds: dict[str, Literal["duckdb", "parquet", "csv"]] = {
@@ -179,7 +199,9 @@ def _at(text: str, *, base: Path | None, allow_password: bool) -> TargetLocation
     return TargetLocation(kind, path=path)
 
 
-def _resolved(text: str, base: Path | None) -> Path:
+def _resolved(text: str, base: Path | None, *, inside: bool) -> Path:
+    if inside and base is not None:
+        return path_below(base, text)
     path = Path(text).expanduser()
     return (base / path if base is not None else path).absolute()
 

@@ -65,6 +65,10 @@ class Snapshot:
     def live_keys(self) -> set[str]:
         return {file.key for record in self.records() for file in record.files}
 
+    def named_keys(self) -> set[str]:
+        """All that must stay: live files and the lists that name them."""
+        return self.live_keys() | {ref.key for ref, _ in self.lists}
+
 
 class History:
     """The versions of one folder. Lists are read once, since they never change."""
@@ -112,19 +116,27 @@ class History:
     def commit(self, decide: Callable[[Snapshot], Manifest | None]) -> Snapshot:
         """Add a version to the newest one, or to a newer one if another writer was faster.
 
-        :param decide: makes the manifest of a snapshot; asked again for each that turns up. None
-            commits nothing.
+        :param decide: makes the manifest of a snapshot; asked again for each that turns up. A
+            version that it made may be in there all the same, when it arrived late or unheard and
+            many followed: it has to look for what it brought. None commits nothing.
         :returns: the new version, or with None the one that was decided on.
         :raises TargetUnavailableError: others were faster for `wait_seconds`, or the store fell
             silent, and then nobody knows.
         """
         deadline = time.monotonic() + self.wait_seconds
-        wait = _FIRST_WAIT
+        wait, tried = _FIRST_WAIT, False
         while True:
             before = self.read() or self.start()
             decided = decide(before)
             if decided is None:
                 return before
+            # Asked only now, when it is certain that the try before was in vain.
+            if tried and time.monotonic() > deadline:
+                raise TargetUnavailableError(
+                    f"Other loads kept publishing into {self.store.name} for "
+                    f"{self.wait_seconds:.0f} s. Nothing was published.",
+                    hint="Run again, with fewer loads at a time.",
+                )
             manifest = replace(
                 decided,
                 version=before.version + 1,
@@ -139,12 +151,7 @@ class History:
                 manifest
             ):
                 return after
-            if time.monotonic() > deadline:
-                raise TargetUnavailableError(
-                    f"Other loads kept publishing into {self.store.name} for "
-                    f"{self.wait_seconds:.0f} s. Nothing was published.",
-                    hint="Run again, with fewer loads at a time.",
-                )
+            tried = True
             time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - only spreads the tries
             wait = min(wait * 2, _LONGEST_WAIT)
 
@@ -152,15 +159,19 @@ class History:
         """Whether a version that could be created is the newest, or one that newer ones follow on.
 
         One that was decided on so long ago that its number was used and removed again is neither.
+        False also where the newest is too far ahead to tell: then its records do.
         """
         try:
-            newest = self.versions()[-1]
-            if newest == manifest.version:
+            if self.versions()[-1:] == [manifest.version]:
                 return True
             later = self.read()
-            if later is not None and manifest.id in later.manifest.ancestors:
+            if later is None:
+                return False
+            ahead = later.version - manifest.version
+            if manifest.id in later.manifest.ancestors:
                 return True
-            self.store.delete([manifest_key(manifest.version)])
+            if 0 < ahead <= len(later.manifest.ancestors):
+                self.store.delete([manifest_key(manifest.version)])
         except EtlError as error:
             raise TargetUnavailableError(
                 f"{self.store.name} can't tell whether version {manifest.version} was published: "

@@ -103,8 +103,14 @@ class LocalStore:
             except FileExistsError:
                 # A network file system may have repeated a call that had worked.
                 return scratch.samefile(path)
+            except OSError:
+                # Or have lost the answer to it.
+                if not _is_same(scratch, path):
+                    raise
             finally:
-                scratch.unlink(missing_ok=True)
+                # What stays is removed by a later load.
+                with suppress(OSError):
+                    scratch.unlink(missing_ok=True)
             # The link is there for everyone: what fails now is no failure of the writer.
             with after_publishing(path):
                 sync_folder(path.parent)
@@ -256,6 +262,13 @@ class _LocalFile:
             with suppress(OSError):
                 self.file.close()
             path.unlink(missing_ok=True)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _unless_missing(error: OSError) -> None:

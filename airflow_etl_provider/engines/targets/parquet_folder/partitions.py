@@ -28,6 +28,8 @@ PATH_BYTES = 700
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
 """What Hive and Spark write as %XX; they decode other letters wrongly when they are written so."""
 
+_HIDDEN = ("_", ".")
+
 _KINDS = ("bool", "int16", "int32", "int64", "decimal", "string", "date", "timestamp",
           "timestamptz", "uuid")  # fmt: skip
 
@@ -35,14 +37,20 @@ _KINDS = ("bool", "int16", "int32", "int64", "decimal", "string", "date", "times
 def check_partition_by(partition_by: Sequence[str], schema: Schema) -> None:
     """Check that the columns can name folders.
 
-    :raises SpecificationError: one is not there or of a type that a folder's name can't tell, or
-        no column would be left for the files.
+    :raises SpecificationError: one is not there, of a type that a folder's name can't tell, or of
+        a name that hides the folder, or no column would be left for the files.
     """
     for name in partition_by:
         if name not in schema:
             raise SpecificationError(
                 f"The load has no column {name!r}, which `partition_by` names.",
                 hint=f"It has: {', '.join(schema.names)}.",
+            )
+        if name.startswith(_HIDDEN):
+            raise SpecificationError(
+                f"Column {name!r} of `partition_by` begins with {name[0]!r}: pyarrow, Spark and "
+                "others pass over folders that are named so, and would see no row.",
+                hint="Give the column another name in the contract, or partition by another.",
             )
         kind = schema[name].type.kind
         if kind not in _KINDS:

@@ -10,6 +10,7 @@ import asyncio
 import io
 import logging
 import secrets
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -46,7 +47,13 @@ AT_A_TIME = 16
 READS = 3
 """An answer that breaks off is asked for again; the client repeats all else itself."""
 
-_NOT_MET = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+CONFLICTS = 6
+"""So often a put is tried that meets another one of its key under way, perhaps its own."""
+FIRST_WAIT = 0.1
+"""Seconds after the first of them; doubled each time."""
+
+_NOT_MET = ("PreconditionFailed", "412")
+_CONFLICT = ("ConditionalRequestConflict", "409")
 _NO_CONDITIONS = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400")
 
 
@@ -104,16 +111,27 @@ class S3Store:
         with self.reporting("Writing"):
             if not self._fenced:
                 return self._put_if_missing(key, data)
-            try:
-                self._run(
-                    self._call, "put_object", Key=self.prefix + key, Body=data, IfNoneMatch="*"
-                )
-            except OSError as error:
-                if _code_of(error) not in _NOT_MET:
-                    raise
-                # The client may have repeated a request that had worked.
-                return bool(self._run(self._read, key) == data)
-        return True
+            for tried in range(CONFLICTS):
+                try:
+                    self._run(
+                        self._call, "put_object", Key=self.prefix + key, Body=data, IfNoneMatch="*"
+                    )
+                except OSError as error:
+                    code = _code_of(error)
+                    if code not in (*_NOT_MET, *_CONFLICT):
+                        raise
+                    there = self._run(self._read, key)
+                    if there is None and code in _CONFLICT:
+                        time.sleep(FIRST_WAIT * 2**tried)
+                        continue
+                    # The client may have repeated a request that had worked.
+                    return bool(there == data)
+                return True
+        raise TargetUnavailableError(
+            f"{self.name}{key} is being written by another request that does not end. Whether "
+            "anything was published shows the next run.",
+            hint="Run again: a load that was published is not loaded twice.",
+        )
 
     def delete(self, keys: Iterable[str]) -> None:
         left = list(keys)
@@ -285,9 +303,9 @@ class S3Store:
                     )
             except OSError as error:
                 code = _code_of(error)
-                if code not in (*_NOT_MET, *_NO_CONDITIONS):
+                if code not in (*_NOT_MET, *_CONFLICT, *_NO_CONDITIONS):
                     raise
-                return code in _NOT_MET
+                return code in (*_NOT_MET, *_CONFLICT)
             finally:
                 self._forget(key)
         return False

@@ -26,8 +26,8 @@ from airflow_etl_provider.engines.targets.parquet_folder.writer import FileNames
 from airflow_etl_provider.exceptions import (
     EtlError,
     FencedError,
+    TargetChangedError,
     TargetError,
-    TargetSchemaError,
     TargetUnavailableError,
 )
 
@@ -73,9 +73,9 @@ class FolderSession:
         self._epoch = done.epoch if done else begun.manifest.epoch if begun else 0
         self._writer: FolderWriter | None = None
         self._rows = 0
-        self._shown = self._in_doubt = False
+        self._shown = self._tried = self._in_doubt = False
         self._over = done is not None
-        self._list_key = list_key(self._epoch)
+        self._list_keys = [list_key(self._epoch)]
         self._attempt_list = attempt_list(self._epoch)
 
     @property
@@ -139,7 +139,7 @@ class FolderSession:
             created=begun.manifest.schema is None,
         )
         self._check_turn(target.history.read())
-        note(target.store, self._attempt_list, [*(f.key for f in writer.files), self._list_key])
+        self._note_shown()
         self._shown = True
         target.store.reveal(writer.pending)
         after = self._commit(entry)
@@ -157,8 +157,11 @@ class FolderSession:
             return
         writer.abandon()
         if self._shown:
-            shown = [*(file.key for file in writer.files), self._list_key, self._attempt_list]
-            self._target.store.delete(shown)
+            # What refused a manifest may have taken it all the same: what is live stays.
+            found = self._target.history.read()
+            live = found.named_keys() if found is not None else set()
+            shown = [*(file.key for file in writer.files), *self._list_keys, self._attempt_list]
+            self._target.store.delete(key for key in shown if key not in live)
 
     def __enter__(self) -> Self:
         return self
@@ -182,27 +185,47 @@ class FolderSession:
             self._in_doubt = False
             raise
 
-    def _decide(self, before: Snapshot, entry: LedgerEntry) -> Manifest:
-        """The version that has this load, on whatever others published meanwhile."""
-        self._in_doubt = False
+    def _note_shown(self) -> None:
+        """Write down what is to be swept if this attempt dies."""
+        files = self._writer.files if self._writer is not None else []
+        keys = [*(file.key for file in files), *self._list_keys]
+        note(self._target.store, self._attempt_list, keys)
+
+    def _decide(self, before: Snapshot, entry: LedgerEntry) -> Manifest | None:
+        """The version that has this load, on whatever others published meanwhile.
+
+        None where the folder has it: a try that was thought to have failed had not.
+        """
+        there = before.find(self._load.load_id)
+        if there is not None and there.entry.epoch == self._epoch:
+            return None
+        # Whoever publishes lives no longer: an attempt that lives has not published.
         self._check_turn(before)
+        self._in_doubt = False
         target, manifest = self._target, before.manifest
         full = with_load_columns(self._schema, self._write)
-        if layout_of(manifest, full, self._write, name=target.name) != self._layout:
-            raise TargetSchemaError(
-                f"The columns of {target.name} changed while the load was running.",
+        columns, partition_by = layout_of(manifest, full, self._write, name=target.name)
+        # Readers find the columns of a file by their names, so the order is the folder's.
+        if _by_name(columns) != _by_name(self._layout[0]) or partition_by != self._layout[1]:
+            raise TargetChangedError(
+                f"Another load changed the columns or partitions of {target.name} while this one "
+                "was running. Nothing was published.",
                 hint="Run again.",
             )
         files = tuple(self._writer.files) if self._writer is not None else ()
         version = before.version + 1
         rewrite = add_load(before, entry, files, version=version)
-        ref = target.write_list(rewrite, key=self._list_key, version=version)
+        if self._tried:
+            # The list of an earlier try may yet be found to be live: it is never written over.
+            self._list_keys.append(list_key(self._epoch))
+            self._note_shown()
+        self._tried = True
+        ref = target.write_list(rewrite, key=self._list_keys[-1], version=version)
         attempts = {
             name: attempt
             for name, attempt in manifest.attempts.items()
             if name.partition("/")[0] != self._load.load_id
         }
-        columns, partition_by = self._layout
         self._in_doubt = True
         return replace(
             manifest,
@@ -239,6 +262,10 @@ class FolderSession:
 def _typed(schema: Schema, columns: Schema) -> Schema:
     """The load's columns with the types of the folder."""
     return Schema(tuple(Field(f.name, columns[f.name].type, f.nullable) for f in schema))
+
+
+def _by_name(columns: Schema) -> dict[str, Field]:
+    return {field.name: field for field in columns}
 
 
 def _widened(batch: pa.RecordBatch, whole: pa.Schema) -> pa.RecordBatch:

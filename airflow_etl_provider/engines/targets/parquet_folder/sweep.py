@@ -113,7 +113,7 @@ def _act_on(store: Store, key: str, snapshot: Snapshot) -> int:
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         log.warning("%s%s can't be read, and is left as it is.", store.name, key)
         return 0
-    kept = snapshot.live_keys() | {ref.key for ref, _ in snapshot.lists}
+    kept = snapshot.named_keys()
     gone = [name for name in keys if name not in kept and _is_ours(name, snapshot)]
     store.delete(gone)
     # Last, so that whoever is killed before leaves it to the next.

@@ -35,7 +35,7 @@ from airflow_etl_provider.engines.targets.parquet_folder.sweep import (
     sweep,
 )
 from airflow_etl_provider.engines.targets.parquet_folder.writer import FILE_BYTES
-from airflow_etl_provider.exceptions import TargetError
+from airflow_etl_provider.exceptions import TargetChangedError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,9 +145,19 @@ class ParquetFolderTarget:
         if self.history.read() is not None:
             self.store.prepare()
         undone: list[Undone] = []
+        tried: list[int] = []
 
-        def decide(before: Snapshot) -> Manifest:
+        def decide(before: Snapshot) -> Manifest | None:
             found = before.find(load_id)
+            if tried:
+                if found is None:
+                    # A try that was thought to have failed had not.
+                    return None
+                if found.version != tried[-1]:
+                    raise TargetChangedError(
+                        f"Load {load_id} was loaded into {self.name} again while it was undone.",
+                        hint="Undo it again if its new rows are to go, too.",
+                    )
             entry = judge_undo(
                 found.entry if found is not None else None,
                 load_id,
@@ -155,6 +165,7 @@ class ParquetFolderTarget:
                 load_columns=True,
             )
             files = found.files if found is not None else ()
+            tried[:] = [found.version] if found is not None else []
             undone.append(Undone(entry, sum(file.rows for file in files)))
             version = before.version + 1
             key = list_key(before.manifest.epoch)

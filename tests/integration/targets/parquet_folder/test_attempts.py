@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -10,17 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from airflow_etl_provider.engines.targets.parquet_folder import local_store, read_folder
+from airflow_etl_provider.engines.targets.parquet_folder.history import History
 from airflow_etl_provider.engines.targets.parquet_folder.local_store import LocalStore
 from airflow_etl_provider.engines.targets.parquet_folder.manifest import manifest_key
 from airflow_etl_provider.exceptions import (
     FencedError,
+    TargetChangedError,
     TargetError,
     TargetMissingError,
     TargetPermissionError,
     TargetUnavailableError,
+    UndoError,
 )
 from tests.integration.targets.parquet_folder.folders import answer, run_child
 
@@ -166,6 +171,7 @@ def test_different_loads_at_the_same_time_all_land(folder: Folder) -> None:
 
 
 PAUSED = """
+from airflow_etl_provider.engines.targets.parquet_folder.history import History
 from airflow_etl_provider.engines.targets.parquet_folder.local_store import LocalStore
 s = folder.begin("a")
 count = folder.write(s, [(n, "zombie") for n in range(200)])
@@ -218,6 +224,176 @@ def test_a_writer_that_slept_through_many_versions_does_not_take_an_old_number(
     assert (100, "slept") in folder.rows()
     assert len(folder.rows()) == 13
     assert len(folder.target().ledger()) == 13
+
+
+def test_a_first_load_that_another_with_more_columns_overtook_runs_again(folder: Folder) -> None:
+    columns = {"id": "int64"}
+    with folder.begin("b", columns=columns) as session:
+        count = folder.write(session, [(5,)])
+        folder.load("a", [(1, "one")])
+        with pytest.raises(TargetChangedError):
+            folder.publish(session, count)
+    assert folder.rows() == [(1, "one")]
+    folder.load("b", [(5,)], columns=columns)
+    assert folder.rows() == [(1, "one"), (5, None)]
+
+
+def test_a_first_load_with_the_columns_in_another_order_lands_all_the_same(folder: Folder) -> None:
+    with folder.begin("b", columns={"name": "string", "id": "int64"}) as session:
+        count = folder.write(session, [("five", 5)])
+        folder.load("a", [(1, "one")])
+        folder.publish(session, count)
+    schema = folder.target().schema()
+    assert schema is not None
+    assert list(schema.names) == ["id", "name"]
+    assert folder.rows() == [(1, "one"), (5, "five")]
+    found = read_folder(f"{folder.root}/")
+    query = "select id, name from read_parquet(?) order by id"
+    assert duckdb.execute(query, [found.locations]).fetchall() == [(1, "one"), (5, "five")]
+
+
+def landed_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next manifest arrive, and its writer take it for another's."""
+    real, told = LocalStore.put_if_absent, []
+
+    def put(store: LocalStore, key: str, data: bytes) -> bool:
+        landed = real(store, key, data)
+        if told or not key.startswith("_etl/manifest/"):
+            return landed
+        told.append(key)
+        return False
+
+    monkeypatch.setattr(LocalStore, "put_if_absent", put)
+
+
+def intact(folder: Folder) -> bool:
+    """Whether all that the newest version names is there, and nothing else."""
+    found = folder.target().history.read()
+    assert found is not None
+    lists = {str(path.relative_to(folder.root)) for path in folder.root.glob("_etl/loads/*")}
+    data = {str(path.relative_to(folder.root)) for path in folder.data()}
+    return data == found.live_keys() and {ref.key for ref, _ in found.lists} <= lists
+
+
+def test_a_publish_that_many_others_followed_before_it_looked_is_one(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.load("0", [(0, "zero")])
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        real, looked = History.versions, []
+
+        def slow(history: History) -> list[int]:
+            if history is session._target.history and (folder.root / mine).exists() and not looked:
+                looked.append(mine)
+                for n in range(25):
+                    folder.load(chr(ord("b") + n), [(100 + n, "other")])
+            return real(history)
+
+        mine = manifest_key(folder.target().history.versions()[-1] + 1)
+        monkeypatch.setattr(History, "versions", slow)
+        assert folder.publish(session, count).rows_loaded == 1
+        assert looked
+    assert intact(folder)
+    assert len(folder.rows()) == 27
+    assert folder.load("a", [(1, "one")]) is None
+
+
+def test_a_publish_that_is_taken_for_a_lost_race_is_found(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.load("0", [(0, "zero")])
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        landed_unnoticed(monkeypatch)
+        folder.publish(session, count)
+    assert intact(folder)
+    assert folder.rows() == [(0, "zero"), (1, "one")]
+    assert [entry.load_id[0] for entry in folder.target().ledger()] == ["0", "a"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_disk_that_does_not_answer_for_a_manifest_takes_no_files_along(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, number: int, arrived: bool
+) -> None:
+    folder.load("0", [(0, "zero")])
+    real = os.link
+
+    def link(source: Path, path: Path) -> None:
+        if "manifest" not in str(path):
+            return real(source, path)
+        if arrived:
+            real(source, path)
+        raise OSError(number, "no answer")
+
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        with monkeypatch.context() as patched:
+            patched.setattr(local_store.os, "link", link)
+            if arrived:
+                folder.publish(session, count)
+            else:
+                with pytest.raises(TargetUnavailableError):
+                    folder.publish(session, count)
+    assert (folder.load("a", [(1, "one")]) is None) is arrived
+    assert intact(folder)
+    assert folder.rows() == [(0, "zero"), (1, "one")]
+
+
+def test_whoever_gives_up_keeps_what_turns_out_to_be_live(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LocalStore.put_if_absent
+
+    def refuse(store: LocalStore, key: str, data: bytes) -> bool:
+        real(store, key, data)
+        raise TargetPermissionError("No, said a store that had done it.")
+
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        monkeypatch.setattr(LocalStore, "put_if_absent", refuse)
+        with pytest.raises(TargetPermissionError):
+            folder.publish(session, count)
+    monkeypatch.setattr(LocalStore, "put_if_absent", real)
+    assert intact(folder)
+    assert folder.load("a", [(1, "one")]) is None
+
+
+def test_each_try_to_publish_writes_a_list_of_its_own(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.load("0", [(0, "zero")])
+    written: list[str] = []
+    real, raced = History.write_list, []
+
+    def write_list(history: History, key: str, records: object) -> None:
+        real(history, key, records)  # type: ignore[arg-type]
+        written.append(key)
+        if not raced:
+            raced.append(key)
+            folder.load("b", [(2, "two")])
+
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        monkeypatch.setattr(History, "write_list", write_list)
+        folder.publish(session, count)
+    assert len(set(written)) == 3
+    assert len(list(folder.root.glob("_etl/loads/*"))) == 3, "that of the first try is swept"
+    assert folder.rows() == [(0, "zero"), (1, "one"), (2, "two")]
+
+
+def test_an_undo_that_is_taken_for_a_lost_race_is_found(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.load("a", [(1, "one")])
+    folder.load("b", [(2, "two")])
+    landed_unnoticed(monkeypatch)
+    assert folder.target().undo("a" * 32).rows_deleted == 1
+    assert intact(folder)
+    assert folder.rows() == [(2, "two")]
+    with pytest.raises(UndoError):
+        folder.target().undo("a" * 32)
 
 
 def test_without_hard_links_a_folder_is_written_with_care(

@@ -108,6 +108,9 @@ def test_columns_that_name_no_folder_are_refused(folder: Folder) -> None:
         folder.begin(partition_by=("nope",))
     with pytest.raises(SpecificationError, match="none is left"):
         folder.begin(partition_by=("id", "name"))
+    for name in ("_day", ".day"):
+        with pytest.raises(SpecificationError, match="begins with"):
+            folder.begin(columns={"id": "int64", name: "string"}, partition_by=(name,))
     with pytest.raises(SpecificationError, match="merge"):
         folder.begin(mode="merge", key=("id",))
     with pytest.raises(TargetSchemaError, match="only in case"):

@@ -126,6 +126,53 @@ def test_a_manifest_that_arrived_unheard_is_found_by_the_next_run(
     assert len(data(s3_server)) == 1
 
 
+CONFLICT = (409, "ConditionalRequestConflict")
+
+
+def test_a_conflict_with_a_request_under_way_is_no_lost_race(
+    proxied: tuple[Folder, Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, proxy = proxied
+    store = folder.target().store
+    monkeypatch.setattr(s3_store, "FIRST_WAIT", 0.0)
+    proxy.times(2, CONFLICT, method="PUT", part="new")
+    assert store.put_if_absent("new", b"mine")
+    assert proxy.misbehaved == 2
+    proxy.times(1, CONFLICT, method="PUT", part="new")
+    assert not store.put_if_absent("new", b"of another")
+    assert store.read("new") == b"mine"
+    proxy.times(1000, CONFLICT, method="PUT", part="never")
+    with pytest.raises(TargetUnavailableError):
+        store.put_if_absent("never", b"mine")
+
+
+def test_a_manifest_that_arrives_after_a_conflict_is_found(
+    proxied: tuple[Folder, Proxy], s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, proxy = proxied
+    folder.load("0", [(0, "zero")])
+    real, late = S3Store.put_if_absent, []
+
+    def put(store: S3Store, key: str, data: bytes) -> bool:
+        if key.startswith("_etl/manifest/") and not late:
+            late.append(key)
+            monkeypatch.setattr(s3_store, "CONFLICTS", 1)
+            proxy.times(1, CONFLICT, method="PUT", part=key)
+            with pytest.raises(TargetUnavailableError):
+                real(store, key, data)
+            store.put(key, data)
+            return False
+        return real(store, key, data)
+
+    with folder.begin("a") as session:
+        count = folder.write(session, [(1, "one")])
+        monkeypatch.setattr(S3Store, "put_if_absent", put)
+        folder.publish(session, count)
+    assert late
+    assert [entry.load_id[0] for entry in folder.target().ledger()] == ["0", "a"]
+    assert len(data(s3_server)) == 2
+
+
 def test_large_files_go_in_parts(
     proxied: tuple[Folder, Proxy], s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,10 @@ def test_without_locks_work_goes_on_and_nothing_is_swept(
         (errno.EACCES, TargetPermissionError),
         (errno.EROFS, TargetPermissionError),
         (errno.ENOENT, TargetMissingError),
-        (errno.EIO, TargetError),
+        (errno.ELOOP, TargetError),
+        (errno.EIO, TargetUnavailableError),
+        (errno.ESTALE, TargetUnavailableError),
+        (errno.ETIMEDOUT, TargetUnavailableError),
     ],
 )
 def test_what_the_system_refuses_has_a_class_of_ours(

@@ -70,6 +70,47 @@ def test_a_file_connection_is_a_folder() -> None:
         open_spec(connection=shop, table="orders")
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "../x.parquet",
+        "a/../../y/",
+        "link/x.csv",
+        "link/y/",
+        "link.csv",
+        "/etc/x.parquet",
+        "file:///etc/x.parquet",
+        "duckdb:////etc/x.db",
+        "duckdb:///../x.db",
+        "~/x.parquet",
+        "~nobody-of-that-name/x.parquet",
+        "s3://bucket/x/",
+        "postgresql://host/db",
+    ],
+)
+def test_a_target_does_not_leave_its_connections_folder(tmp_path: Path, location: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "link").symlink_to(tmp_path)
+    (home / "link.csv").symlink_to(tmp_path / "not_there.csv")
+    shop = Connection("shop", "fs", extra={"path": str(home)})
+    with pytest.raises(SpecificationError, match=r"leads out|already names a folder"):
+        open_spec(connection=shop, location=location)
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [("a/x.csv", "a/x.csv"), ("inner/x.csv", "a/x.csv"), ("duckdb:///w.db", "w.db")],
+)
+def test_all_below_its_connections_folder_may_be_a_target(
+    tmp_path: Path, location: str, path: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "inner").symlink_to(tmp_path / "a")
+    shop = Connection("shop", "file", host=str(tmp_path))
+    assert open_spec(connection=shop, location=location).path == tmp_path / path
+
+
 def test_a_postgres_connection_is_opened_without_a_query() -> None:
     warehouse = Connection("warehouse", "postgres", host="nowhere.invalid", schema="db")
     assert isinstance(open_spec(connection=warehouse, table="sales.orders"), PostgresTarget)
