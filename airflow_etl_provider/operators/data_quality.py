@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from airflow_etl_provider.contracts.summary import describe_progress, describe_q
 from airflow_etl_provider.exceptions import DataQualityError, EtlError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.links import ViolationsLink, quarantine_url
+from airflow_etl_provider.operators.listening import run_listening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +117,7 @@ class DataQualityOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return the report."""
         try:
-            report = self._run(context)
+            report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
             # What a driver says may quote a row: the cause is named, its text stays out of logs.
             if error.__cause__ is not None:
@@ -137,6 +139,9 @@ class DataQualityOperator(BaseOperator):
     def on_kill(self) -> None:
         """Ask the check to stop."""
         self.log.warning("Told to stop.")
+        self._stop()
+
+    def _stop(self) -> None:
         self._cancelled = True
 
     def _run(self, context: Context) -> QualityReport:
