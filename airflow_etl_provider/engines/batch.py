@@ -398,7 +398,8 @@ class _Run:
             inputs=tuple(i.report() for i in tally.inputs),
             select=prepared.select_report(tally),
             unmapped=prepared.unmapped,
-            notes=(*tally.notes, *filter(None, [prepared.note])),
+            # What is about the whole run comes first: of many notes only the first are told.
+            notes=(*filter(None, [prepared.note]), *tally.notes),
         )
 
     def _failed_report(

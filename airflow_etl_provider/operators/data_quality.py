@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_etl_provider.contracts.summary import describe_progress, describe_quality
+from airflow_etl_provider.contracts.summary import (
+    describe_progress,
+    describe_quality,
+    shorten_notes,
+)
 from airflow_etl_provider.exceptions import DataQualityError, EtlError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.links import ViolationsLink, quarantine_url
@@ -130,8 +134,10 @@ class DataQualityOperator(BaseOperator):
         if report.sample is not None:
             self.violations_url = quarantine_url(report.sample, task_url=context["ti"].log_url)
         content: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
+        content["notes"] = shorten_notes(report.notes)
         if report.status == "failed":
-            context["ti"].xcom_push("return_value", content)
+            if self.do_xcom_push:
+                context["ti"].xcom_push("return_value", content)
             failure = failure_of(report)
             raise AirflowFailException(f"{failure} [{failure.code}]")
         return content
