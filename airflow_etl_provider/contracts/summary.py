@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_etl_provider.contracts.quality import QualityReport
     from airflow_etl_provider.contracts.report import RunReport
     from airflow_etl_provider.engines.batch import Progress
@@ -14,11 +16,15 @@ __all__ = [
     "describe_progress",
     "describe_quality",
     "describe_report",
+    "shorten_notes",
     "show_command",
 ]
 
 REASONS_SHOWN = 8
 """More than fit a glance are in the quarantine itself."""
+
+NOTES_SHOWN = 20
+"""Every input may give one, and there may be thousands; the report itself has them all."""
 
 
 def describe_progress(progress: Progress) -> str:
@@ -54,7 +60,7 @@ def describe_report(report: RunReport) -> list[str]:
     if report.schema_changes:
         told = "; ".join(change.describe() for change in report.schema_changes)
         lines.append(f"the schema has changed: {told}")
-    lines += report.notes
+    lines += shorten_notes(report.notes)
     if report.quarantine and report.rows_quarantined:
         lines.append(f"look at the rejected rows: {show_command(report.quarantine)}")
     return lines
@@ -64,7 +70,7 @@ def describe_quality(report: QualityReport) -> list[str]:
     """A few lines: what was checked, which rules do not hold, where to look."""
     lines = [_verdict(report), _checked(report)]
     lines += [f"does not hold: {words}" for words in describe_broken(report, most=100)]
-    lines += report.notes
+    lines += shorten_notes(report.notes)
     if report.sample:
         lines.append(f"look at {report.sample_rows:,} of the rows: {show_command(report.sample)}")
     return lines
@@ -93,6 +99,12 @@ def describe_broken(report: QualityReport, *, most: int = REASONS_SHOWN) -> list
     if len(broken) > most:
         texts.append(f"and {len(broken) - most} more rules")
     return texts
+
+
+def shorten_notes(notes: Sequence[str]) -> list[str]:
+    """Give the first notes, and in one line how many more there are."""
+    more = len(notes) - NOTES_SHOWN
+    return [*notes[:NOTES_SHOWN], *([f"and {more:,} more notes"] if more > 0 else [])]
 
 
 def show_command(quarantine: str) -> str:

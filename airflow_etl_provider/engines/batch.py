@@ -398,7 +398,8 @@ class _Run:
             inputs=tuple(i.report() for i in tally.inputs),
             select=prepared.select_report(tally),
             unmapped=prepared.unmapped,
-            notes=(*tally.notes, *filter(None, [prepared.note])),
+            # What is about the whole run comes first: of many notes only the first are told.
+            notes=(*filter(None, [prepared.note]), *tally.notes),
         )
 
     def _failed_report(
@@ -419,7 +420,7 @@ class _Run:
         report = self._base_report(attempt)
         nothing = _NOTHING_LOADED.get(self.prepared.pipeline.target.mode)
         if nothing is not None and not published.rows_loaded:
-            report = replace(report, notes=(*report.notes, nothing))
+            report = replace(report, notes=(nothing, *report.notes))
         status: Status = "done_with_rejects" if report.rows_quarantined else "done"
         if attempt.high_mark is not None and report.rows_read == report.rows_filtered:
             status = "nothing_new"

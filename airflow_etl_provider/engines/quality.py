@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.inspection import Broken
     from airflow_etl_provider.engines.plan import Plan
     from airflow_etl_provider.engines.sources.base import Source
+    from airflow_etl_provider.engines.sources.tables.conditions import Condition
     from airflow_etl_provider.engines.sources.tables.table import TableSource
     from airflow_etl_provider.engines.targets.base import Lookups
 
@@ -135,11 +136,25 @@ def _open(
 def _narrow(table: TableSource, check: QualityCheck, needed: Collection[str]) -> None:
     from airflow_etl_provider.engines.sources.tables.conditions import conditions_of
 
-    conditions = conditions_of(check.where, table.schema) if check.where is not None else ()
+    conditions: tuple[Condition, ...] = ()
+    if check.where is not None and not _counts_all(check):
+        conditions = conditions_of(check.where, table.schema)
     table.narrow(needed, conditions)
     table.rereads = any(
         isinstance(one, Unique | References) for rule in check.rules for one in rule.checks
     )
+
+
+def _counts_all(check: QualityCheck) -> bool:
+    """Whether a rule counts rows that `where` leaves out, which then must be read."""
+    named = {
+        name.lower()
+        for rule in check.rules
+        for one in rule.checks
+        if isinstance(one, LoadExpression)
+        for name in parse_expression(one.sql, kind="load").columns
+    }
+    return not named.isdisjoint(("rows_read", "rows_filtered"))
 
 
 def _needed_columns(check: QualityCheck, source: Source, *, key: tuple[str, ...]) -> frozenset[str]:

@@ -14,7 +14,11 @@ from airflow.sdk import Asset, BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_etl_provider.contracts.report import RunReport
-from airflow_etl_provider.contracts.summary import describe_progress, describe_report
+from airflow_etl_provider.contracts.summary import (
+    describe_progress,
+    describe_report,
+    shorten_notes,
+)
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
     DataQualityError,
@@ -147,7 +151,8 @@ class BatchPipelineOperator(BaseOperator):
             raise error from None
         self._keep_report(report, context)
         if report.status == "nothing_new" and self.on_nothing_new == "skip":
-            context["ti"].xcom_push("return_value", _for_xcom(report))
+            if self.do_xcom_push:
+                context["ti"].xcom_push("return_value", _for_xcom(report))
             raise AirflowSkipException("Nothing new.")
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
@@ -285,6 +290,7 @@ def _for_xcom(report: RunReport) -> dict[str, Any]:
     """Make the report JSON, and of bounded size."""
     content: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
     content["inputs"] = content["inputs"][:INPUTS_IN_XCOM]
+    content["notes"] = shorten_notes(report.notes)
     return content
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_etl_provider.contracts.summary import describe_progress, describe_quality
+from airflow_etl_provider.contracts.summary import (
+    describe_progress,
+    describe_quality,
+    shorten_notes,
+)
 from airflow_etl_provider.exceptions import DataQualityError, EtlError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.links import ViolationsLink, quarantine_url
+from airflow_etl_provider.operators.listening import run_listening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +121,7 @@ class DataQualityOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return the report."""
         try:
-            report = self._run(context)
+            report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
             # What a driver says may quote a row: the cause is named, its text stays out of logs.
             if error.__cause__ is not None:
@@ -128,8 +134,10 @@ class DataQualityOperator(BaseOperator):
         if report.sample is not None:
             self.violations_url = quarantine_url(report.sample, task_url=context["ti"].log_url)
         content: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
+        content["notes"] = shorten_notes(report.notes)
         if report.status == "failed":
-            context["ti"].xcom_push("return_value", content)
+            if self.do_xcom_push:
+                context["ti"].xcom_push("return_value", content)
             failure = failure_of(report)
             raise AirflowFailException(f"{failure} [{failure.code}]")
         return content
@@ -137,6 +145,9 @@ class DataQualityOperator(BaseOperator):
     def on_kill(self) -> None:
         """Ask the check to stop."""
         self.log.warning("Told to stop.")
+        self._stop()
+
+    def _stop(self) -> None:
         self._cancelled = True
 
     def _run(self, context: Context) -> QualityReport:

@@ -177,6 +177,59 @@ def test_only_rows_for_which_the_condition_is_true_are_checked(
 
 
 @pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("id < 100000", 3),
+        ("100000 > id", 3),
+        ("id < 99999999999999999999", 3),
+        ("big < 99999999999999999999", 2),
+        ("id between 2 and 100000", 2),
+        ("id < 1_0", 3),
+        ("id >= 2::smallint", 2),
+        # Computing it fails on every row, so that it leaves none out.
+        ("id > 100000::smallint", 4),
+        ("id < 100000::smallint", 4),
+    ],
+)
+def test_a_number_that_the_column_can_not_hold_is_a_number(
+    warehouse: Warehouse, where: str, rows: int
+) -> None:
+    warehouse.execute(
+        "CREATE TABLE small (id smallint, big bigint);"
+        "INSERT INTO small VALUES (1, 9223372036854775807), (2, 2), (3, NULL), (NULL, NULL)"
+    )
+    rule = {"column": "id", "not_null": True, "severity": "warn"}
+    assert warehouse.check(rule, table="small", where=where).rows_checked == rows
+
+
+@pytest.mark.parametrize("column", ["id", "day", "amount"])
+@pytest.mark.parametrize("written", ["'x'", "1" + "0" * 39, "1" + "0" * 50])
+def test_a_constant_that_fits_no_column_is_a_mistake_of_the_check(
+    orders: Warehouse, column: str, written: str
+) -> None:
+    rule = {"column": "id", "not_null": True}
+    with pytest.raises(SpecificationError):
+        orders.check(rule, where=f"{column} < {written}")
+
+
+@pytest.mark.parametrize("where", ["id >= 2", "id + 0 >= 2"], ids=["by the database", "by us"])
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ("rows = 2", True),
+        ("rows_read = 4", True),
+        ("rows_filtered = 2", True),
+        ("ROWS_READ < 4 or rows_filtered < 2", False),
+    ],
+)
+def test_counts_in_a_rule_do_not_depend_on_who_decides_the_condition(
+    orders: Warehouse, where: str, rule: str, holds: bool
+) -> None:
+    report = orders.check({"load": rule}, where=where)
+    assert [one.holds for one in report.rules] == [holds]
+
+
+@pytest.mark.parametrize(
     ("limit", "status"),
     [(0, "failed"), (1, "failed"), (2, "passed_with_warnings"), ("none", "passed_with_warnings")],
 )

@@ -69,3 +69,16 @@ def test_progress_is_one_line_of_rows_megabytes_speed_and_rejects():
 
 def test_progress_of_an_unknown_size_gives_no_share():
     assert "%" not in describe_progress(Progress("loading", 5, 0, 100, 0, 1.0))
+
+
+def test_of_thousands_of_notes_a_few_are_told():
+    notes = tuple(f"file {number} was odd" for number in range(3000))
+    lines = describe_report(report(notes=notes, quarantine=None))
+
+    assert lines[-21:] == [*notes[:20], "and 2,980 more notes"]
+
+
+def test_notes_that_fit_are_all_told():
+    notes = tuple(f"file {number} was odd" for number in range(20))
+
+    assert describe_report(report(notes=notes, quarantine=None))[-20:] == list(notes)

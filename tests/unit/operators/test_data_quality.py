@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_etl_provider.contracts.quality import QualityReport, RuleResult
 from airflow_etl_provider.contracts.summary import describe_quality
@@ -87,4 +90,54 @@ def test_a_report_in_words() -> None:
         "does not hold: id is not null [quarantine, 2 rows (50.00%)]",
         "does not hold: rows >= 5 [fail]",
         "look at 2 of the rows: airflow-etl quarantine show /q/1",
+    ]
+
+
+class Task(SimpleNamespace):
+    """As much of a task instance as the operator uses."""
+
+    def __init__(self) -> None:
+        super().__init__(pushed={}, log_url="")
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def execute(
+    monkeypatch: pytest.MonkeyPatch, report: QualityReport, task: Task, **arguments: Any
+) -> dict[str, Any]:
+    monkeypatch.setattr(DataQualityOperator, "_run", lambda *_: report)
+    return operator(rules=[RULE], location="a.csv", **arguments).execute({"ti": task})
+
+
+def test_a_check_that_fails_keeps_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task()
+    with pytest.raises(AirflowFailException, match="quality_failed"):
+        execute(monkeypatch, REPORT, task)
+    assert task.pushed["return_value"]["rows_violating"] == 2
+
+
+def test_a_check_that_pushes_no_xcom_pushes_none_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = Task()
+    with pytest.raises(AirflowFailException):
+        execute(monkeypatch, REPORT, task, do_xcom_push=False)
+    assert task.pushed == {}
+
+
+NOTES = tuple(f"file {number} was odd" for number in range(3000))
+
+
+def test_of_thousands_of_notes_the_xcom_has_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = replace(REPORT, status="passed", notes=NOTES)
+    returned = execute(monkeypatch, report, Task())
+    assert returned["notes"] == [*NOTES[:20], "and 2,980 more notes"]
+
+
+def test_of_thousands_of_notes_a_few_are_told() -> None:
+    lines = describe_quality(replace(REPORT, notes=NOTES))
+    assert [line for line in lines if "odd" in line or "more" in line] == [
+        *NOTES[:20],
+        "and 2,980 more notes",
     ]

@@ -28,8 +28,10 @@ class Task(SimpleNamespace):
         self.pushed[key] = value
 
 
-def operator(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> BatchPipelineOperator:
-    report = RunReport("nothing_new", "r", "orders", None, "warehouse.orders")
+def operator(
+    monkeypatch: pytest.MonkeyPatch, *, notes: tuple[str, ...] = (), **arguments: Any
+) -> BatchPipelineOperator:
+    report = RunReport("nothing_new", "r", "orders", None, "warehouse.orders", notes=notes)
     monkeypatch.setattr(BatchPipelineOperator, "_run", lambda *_: report)
     return BatchPipelineOperator(task_id="load", pipeline=PIPELINE, **arguments)
 
@@ -46,6 +48,19 @@ def test_the_task_is_skipped_when_told_so_and_keeps_its_report(
     with pytest.raises(AirflowSkipException):
         operator(monkeypatch, on_nothing_new="skip").execute({"ti": task})
     assert task.pushed["return_value"]["status"] == "nothing_new"
+
+
+def test_a_skipped_task_that_pushes_no_xcom_pushes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task()
+    with pytest.raises(AirflowSkipException):
+        operator(monkeypatch, on_nothing_new="skip", do_xcom_push=False).execute({"ti": task})
+    assert task.pushed == {}
+
+
+def test_of_thousands_of_notes_the_xcom_has_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = tuple(f"file {number} was odd" for number in range(3000))
+    returned = operator(monkeypatch, notes=notes).execute({"ti": Task()})
+    assert returned["notes"] == [*notes[:20], "and 2,980 more notes"]
 
 
 def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

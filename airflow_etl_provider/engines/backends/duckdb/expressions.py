@@ -261,6 +261,9 @@ class _Binder:
             self._check_types(types)
             for literal in filter(_is_text_literal, parts):
                 self._check_literal(literal, types)
+            values = {names[id(part)] for part in parts if not isinstance(part, exp.Literal)}
+            for literal in filter(_is_number_literal, parts):
+                self._check_number(literal, values)
 
     def _check_types(self, types: set[str]) -> None:
         where = f"The {self._parsed.kind} {_short(self._parsed)}"
@@ -288,6 +291,22 @@ class _Binder:
                     f"The {self._parsed.kind} {_short(self._parsed)} compares {wanted} with "
                     f"{literal.sql('duckdb')}, which is none."
                 )
+
+    def _check_number(self, literal: exp.Expr, types: set[str]) -> None:
+        import duckdb as engine
+
+        for wanted in filter(_is_number, types):
+            zero = exp.Cast(this=number(0), to=exp.DataType.build(wanted, dialect="duckdb"))
+            # Over a column: the optimizer takes the literal for one of its values.
+            compared = exp.LT(this=exp.column("v"), expression=literal.copy())
+            query = exp.select(compared).from_(exp.select(zero.as_("v")).subquery("t"))
+            try:
+                self._connection.execute(query.sql(dialect="duckdb")).fetchone()
+            except engine.Error as error:
+                raise SpecificationError(
+                    f"The {self._parsed.kind} {_short(self._parsed)} compares {wanted} with "
+                    f"{literal.sql('duckdb')}, which is too large or too exact for it."
+                ) from error
 
     def _types(self, trees: Sequence[exp.Expr]) -> list[Any]:
         import duckdb as engine
@@ -338,6 +357,10 @@ def _others(node: exp.Expr) -> list[exp.Expr]:
 
 def _is_text_literal(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal) and node.is_string
+
+
+def _is_number_literal(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string
 
 
 def _is_number(name: str) -> bool:

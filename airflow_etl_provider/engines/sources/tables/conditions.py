@@ -31,18 +31,25 @@ _FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.LTE: exp.GTE,
 }
 
-_WHOLE = ("int16", "int32", "int64")
+_WHOLE = {"int16": 1 << 15, "int32": 1 << 31, "int64": 1 << 63}
 _TIMES = ("date", "timestamp", "timestamptz")
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`column` compared with a constant; `value` is its text, in ISO form."""
+    """`column` compared with a constant; `value` is its text, in ISO form.
+
+    :ivar is_number: `value` is a literal of SQL as it stands.
+    """
 
     column: str
     operator: type[exp.Expr]
     value: str
     type: LogicalType
+
+    @property
+    def is_number(self) -> bool:
+        return self.type.kind in _WHOLE
 
 
 def conditions_of(where: str, schema: Schema) -> tuple[Condition, ...]:
@@ -84,11 +91,18 @@ def _value(constant: exp.Expr, of: LogicalType) -> str | None:
     if isinstance(constant, exp.Cast) and constant.to == to_duckdb(of):
         constant = constant.this
     if of.kind in _WHOLE:
-        whole = isinstance(constant, exp.Literal) and not constant.is_string and constant.is_int
-        return constant.name if whole else None
+        return _as_whole(constant, below=_WHOLE[of.kind])
     if of.kind in _TIMES and isinstance(constant, exp.Literal) and constant.is_string:
         return _as_text(constant, of)
     return None
+
+
+def _as_whole(constant: exp.Expr, *, below: int) -> str | None:
+    """A number that the column may have: what a database makes of a larger one is its own."""
+    if not isinstance(constant, exp.Literal) or constant.is_string or not constant.is_int:
+        return None
+    value = int(constant.name)
+    return str(value) if value < below else None
 
 
 def _as_text(constant: exp.Literal, of: LogicalType) -> str | None:

@@ -100,7 +100,10 @@ class DuckDbTableSource(TableSource):
 
 
 def _condition(condition: Condition) -> exp.Expr:
-    constant = exp.Cast(this=exp.Literal.string(condition.value), to=to_duckdb(condition.type))
+    constant: exp.Expr = exp.Literal.number(condition.value)
+    if not condition.is_number:
+        text = exp.Literal.string(condition.value)
+        constant = exp.Cast(this=text, to=to_duckdb(condition.type))
     return condition.operator(this=exp.column(_name(condition.column)), expression=constant)
 
 

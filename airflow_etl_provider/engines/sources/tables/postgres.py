@@ -168,7 +168,7 @@ class PostgresTableSource(TableSource):
             this=exp.Literal.string(condition.value),
             to=exp.DataType(this=exp.DataType.Type.USERDEFINED, kind=declared),
         )
-        if condition.type.kind in ("int16", "int32", "int64"):
+        if condition.is_number:
             constant = exp.Literal.number(condition.value)
         return condition.operator(this=exp.column(_name(condition.column)), expression=constant)
 

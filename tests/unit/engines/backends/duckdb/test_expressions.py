@@ -77,6 +77,8 @@ def test_names_are_found_without_case_and_stay_quoted() -> None:
         ("d > 'nope'", "DATE with 'nope'"),
         ("d between '2024-01-01' and 'x'", "DATE with 'x'"),
         ("a in (1, 'x')", "with 'x', which is none"),
+        ("a < 1" + "0" * 39, "too large or too exact"),
+        ("a in (1, 1" + "0" * 50 + ")", "too large or too exact"),
         ("name > 5", "compares text with|Cannot compare values"),
         ("a + 1", "gives int64; a condition"),
         ("a + name", "does not fit|gives"),
