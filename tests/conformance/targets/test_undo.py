@@ -19,7 +19,7 @@ from tests.conformance.targets.cases import (
 if TYPE_CHECKING:
     from tests.conformance.targets.cases import Case
 
-A, B = "a" * 32, "b" * 32
+A, B, C = "a" * 32, "b" * 32, "c" * 32
 MARKED = {"load_columns": True}
 
 tables = pytest.mark.parametrize("case", parameters(mode="append", database=True), indirect=True)
@@ -127,3 +127,22 @@ def test_what_a_load_replaced_can_not_come_back_and_that_is_said(case: Case) -> 
 def test_a_load_that_nobody_knows_can_not_be_undone(case: Case) -> None:
     with pytest.raises(UndoError, match="no published load"):
         case.place.open().undo(A)
+
+
+@tables
+def test_undoing_the_load_that_made_the_table_brings_no_older_load_back(case: Case) -> None:
+    case.load(a_load(A, window="input:1"), [(1, "one")], **MARKED)
+    case.place.execute("drop table orders")
+    case.load(a_load(B, window="input:2"), [(2, "two")], **MARKED)
+    case.load(a_load(C, window="input:3"), [(3, "three")], **MARKED)
+    target = case.place.open()
+    assert target.undo(B).rows_deleted == 1
+    assert [entry.load_id for entry in target.ledger()] == [C]
+    found = target.position("orders", with_inputs=True)
+    assert found.last is not None
+    assert found.last.load_id == C
+    assert target.undo(C).rows_deleted == 1
+    assert target.position("orders", with_inputs=True).last is None
+    again = a_load(A, window="input:1", run_id="another")
+    assert case.load(again, [(1, "one")], **MARKED) == Published(rows_loaded=1)
+    assert case.place.rows() == [("1", "one")]

@@ -151,11 +151,24 @@ class FileLedger:
 
     def forget(self, entry: LedgerEntry) -> None:
         """Take a load out, and let no attempt at it that is under way publish."""
+        if entry.created:
+            self._retire_older(entry.load_id)
         self.connection.execute(
             "DELETE FROM main._etl_loads WHERE target = ? AND load_id = ?",
             [self.table, entry.load_id],
         )
         self.next_epoch(entry.load_id, previous=entry)
+
+    def _retire_older(self, load_id: str) -> None:
+        """Take out the loads from before this one, which made the table anew.
+
+        Only its entry says that their rows are gone.
+        """
+        self.connection.execute(
+            "DELETE FROM main._etl_loads WHERE target = $1 AND publication < (SELECT "
+            "max(publication) FROM main._etl_loads WHERE target = $1 AND load_id = $2)",
+            [self.table, load_id],
+        )
 
     def _forget_epoch(self, load_id: str) -> None:
         self.connection.execute(

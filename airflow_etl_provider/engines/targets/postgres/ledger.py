@@ -171,9 +171,16 @@ class PostgresLedger:
         rows = client.query(self._sql(_TAKE_OVER), [load_id, self.place.key], doing="the ledger of")
         return int(rows[0][0])
 
-    def mark_undone(self, client: PostgresClient, load_id: str) -> None:
-        """Say that the load is published no more."""
-        client.execute(self._sql(_UNDONE), [load_id, self.place.key], doing="the ledger of")
+    def mark_undone(self, client: PostgresClient, entry: LedgerEntry) -> None:
+        """Say that the load is published no more.
+
+        Where it made the table anew, only its entry says that the rows of older loads are gone: so
+        these are not published any more either.
+        """
+        parameters = [entry.load_id, self.place.key]
+        if entry.created:
+            client.execute(self._sql(_RETIRE_OLDER), parameters, doing="the ledger of")
+        client.execute(self._sql(_UNDONE), parameters, doing="the ledger of")
 
     def application(self, load: Load, epoch: int) -> str:
         """Name the session that writes an attempt, at most 63 bytes: seen in pg_stat_activity."""
@@ -245,6 +252,12 @@ RETURNING epoch
 """
 _UNDONE = """
 UPDATE table_placeholder SET status = 'undone' WHERE load_id = $1 AND target = $2
+"""
+_RETIRE_OLDER = """
+UPDATE table_placeholder SET status = 'undone'
+WHERE target = $2 AND status = 'published' AND published_at < (
+  SELECT published_at FROM table_placeholder WHERE load_id = $1 AND target = $2
+)
 """
 
 _ENTRIES = """

@@ -176,7 +176,7 @@ class PostgresTarget:
         check_undone(entry, deleted=deleted, gone=gone)
         # What is deferred fails here, where the server still names the constraint.
         client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="to remove the load from")
-        ledger.mark_undone(client, load_id)
+        ledger.mark_undone(client, entry)
         return Undone(entry, deleted)
 
     def position(self, pipeline: str, *, with_inputs: bool) -> Position:
