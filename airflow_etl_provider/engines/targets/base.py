@@ -149,7 +149,8 @@ class Position:
     Of loads whose rows are gone, because the table was replaced or dropped since, only `token`
     knows.
 
-    :param token: names this state; every load that the pipeline publishes here changes it.
+    :param token: names this state; it changes with every load that the pipeline publishes here,
+        and when the table is replaced or dropped.
     :param last: the pipeline's newest load.
     :param inputs: by name what was loaded whole, as it was when it was loaded last.
     """

@@ -35,6 +35,7 @@ __all__ = [
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
+    "join_token",
     "judge_reload",
     "judge_undo",
     "position_of",
@@ -43,6 +44,9 @@ __all__ = [
     "supersedes",
     "token_of",
 ]
+
+GONE = "gone"
+"""Ends the token of a position in a table that was dropped."""
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
 """`load`: write. `already_loaded`: nothing to do. `replace_load`: first remove the earlier rows."""
@@ -183,13 +187,26 @@ def require_load_columns(load: Load, write: WriteSpec) -> None:
         )
 
 
-def token_of(entries: Sequence[LedgerEntry], pipeline: str) -> str:
+def token_of(entries: Sequence[LedgerEntry], pipeline: str, *, there: bool = True) -> str:
     """The token of a pipeline's position.
 
     :param entries: of one table, oldest first.
+    :param there: the table exists.
     """
-    tokens = (entry.token for entry in reversed(entries) if entry.pipeline == pipeline)
-    return next(tokens, START)
+    ours = [at for at, entry in enumerate(entries) if entry.pipeline == pipeline]
+    since = entries[ours[-1] :] if ours else ()
+    return join_token([e.token for e in since if e is since[0] or e.clears], there=there)
+
+
+def join_token(loads: Sequence[str], *, there: bool) -> str:
+    """Put a token together: it changes with all that says what the table has of the pipeline.
+
+    :param loads: the tokens of the pipeline's newest load, and of those that cleared the table
+        after it.
+    """
+    if not loads:
+        return START
+    return "+".join([loads[0], *loads[1:][-1:], *([] if there else [GONE])])
 
 
 def position_of(entries: Sequence[LedgerEntry], pipeline: str, *, with_inputs: bool) -> Position:
@@ -216,9 +233,10 @@ def check_position(load: Load, token: str, *, where: str) -> None:
     """
     if load.follows not in (None, token):
         raise PositionMovedError(
-            f"Another run of pipeline {load.pipeline!r} published to {where} since this one began. "
-            "This one publishes nothing, since it may have taken the same.",
-            hint="Run again: it goes on from where the other one ended.",
+            f"What {where} has of pipeline {load.pipeline!r} changed since this run began: another "
+            "run of it published, or the table was replaced or dropped. This run publishes "
+            "nothing, since it took what was new before.",
+            hint="Run again: it takes what is new now.",
         )
 
 

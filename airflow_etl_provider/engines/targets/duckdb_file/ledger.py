@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_etl_provider.engines.targets.base import START, Position
+from airflow_etl_provider.engines.targets.base import Position
 from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
 from airflow_etl_provider.engines.targets.ledger import (
     check_position,
     entry_from_dict,
     entry_to_dict,
+    join_token,
     position_of,
     supersedes,
     token_of,
@@ -59,6 +60,16 @@ _INSERT = """
 """
 
 
+# The pipeline's newest load, and those after it that cleared the table.
+_TOKENS = """
+    SELECT load_id || '/' || epoch FROM main._etl_loads
+    WHERE target = $1 AND (pipeline = $2 OR mode = 'replace' OR created) AND publication >= (
+        SELECT max(publication) FROM main._etl_loads WHERE target = $1 AND pipeline = $2
+    )
+    ORDER BY publication
+"""
+
+
 class FileLedger:
     """The loads of one table, on an open connection.
 
@@ -91,22 +102,17 @@ class FileLedger:
         """How far the pipeline has come."""
         entries = self.entries()
         if not table_exists:
-            return Position(token_of(entries, pipeline))
+            return Position(token_of(entries, pipeline, there=False))
         return position_of(entries, pipeline, with_inputs=with_inputs)
 
-    def check_position(self, load: Load) -> None:
+    def check_position(self, load: Load, *, table_exists: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
 
-        :raises PositionMovedError: another run published.
+        :raises PositionMovedError: another run published, or the table was replaced or dropped.
         """
         if load.follows is not None:
-            rows = run_sql(
-                self.connection,
-                "SELECT load_id, epoch FROM main._etl_loads WHERE target = ? AND pipeline = ? "
-                "ORDER BY publication DESC LIMIT 1",
-                [self.table, load.pipeline],
-            )
-            token = f"{rows[0][0]}/{rows[0][1]}" if rows else START
+            rows = run_sql(self.connection, _TOKENS, [self.table, load.pipeline])
+            token = join_token([str(row[0]) for row in rows], there=table_exists)
             check_position(load, token, where=self.shown)
 
     def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:

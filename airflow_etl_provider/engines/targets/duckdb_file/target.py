@@ -128,7 +128,7 @@ class DuckDbTarget:
                     verdict = judge_reload(previous, load=load, write=write, superseded=superseded)
                     if verdict == "already_loaded":
                         return DuckDbSession(self, load, schema, write, layout, done=previous)
-                    ledger.check_position(load)
+                    ledger.check_position(load, table_exists=layout is not None)
                     epoch = ledger.next_epoch(load.load_id, previous=previous)
         except OSError as error:
             raise os_error_of(error, self.path, doing="Opening") from error

@@ -8,8 +8,12 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.load import InputIdentity
-from airflow_etl_provider.engines.targets.base import START, LedgerEntry, Position
-from airflow_etl_provider.engines.targets.ledger import check_position, entry_from_dict
+from airflow_etl_provider.engines.targets.base import LedgerEntry, Position
+from airflow_etl_provider.engines.targets.ledger import (
+    check_position,
+    entry_from_dict,
+    join_token,
+)
 from airflow_etl_provider.engines.targets.postgres.statements import on_table
 from airflow_etl_provider.exceptions import FencedError, TargetPermissionError
 
@@ -97,16 +101,19 @@ class PostgresLedger:
             for row in client.query(self._sql(sql), parameters, doing="the ledger of")
         ]
 
-    def token(self, client: PostgresClient, pipeline: str) -> str:
-        """The token of the pipeline's position."""
-        rows = client.query(self._sql(_NEWEST), [self.place.key, pipeline], doing="the ledger of")
-        return str(rows[0][0]) if rows else START
+    def token(self, client: PostgresClient, pipeline: str, *, there: bool) -> str:
+        """The token of the pipeline's position.
+
+        :param there: the table exists.
+        """
+        rows = client.query(self._sql(_TOKENS), [self.place.key, pipeline], doing="the ledger of")
+        return join_token([str(row[0]) for row in rows], there=there)
 
     def position(self, client: PostgresClient, pipeline: str, *, with_inputs: bool) -> Position:
         """How far the pipeline has come in a table that is there."""
         # First of all, so that what is published between the queries makes this position an old
         # one, and not the loads that it does not know of known.
-        token = self.token(client, pipeline)
+        token = self.token(client, pipeline, there=True)
         parameters = [self.place.key, pipeline]
         entries = self._entries(client, _LAST, parameters)
         inputs: dict[str, InputIdentity] = {}
@@ -115,15 +122,17 @@ class PostgresLedger:
             inputs = {row[0]: InputIdentity(*row) for row in loaded}
         return Position(token, entries[0] if entries else None, inputs)
 
-    def check_position(self, client: PostgresClient, load: Load) -> None:
+    def check_position(self, client: PostgresClient, load: Load, *, there: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
 
         It holds for the transaction only if the target is locked.
 
-        :raises PositionMovedError: another run published.
+        :param there: the table existed when this transaction began.
+        :raises PositionMovedError: another run published, or the table was replaced or dropped.
         """
         if load.follows is not None:
-            check_position(load, self.token(client, load.pipeline), where=client.where)
+            token = self.token(client, load.pipeline, there=there)
+            check_position(load, token, where=client.where)
 
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
         """Whether another load replaced rows of this one after it was published (`supersedes`)."""
@@ -272,12 +281,16 @@ ORDER BY published_at
 """
 _ENTRY = _ENTRIES.replace("ORDER BY published_at", "AND load_id = $2")
 
-_NEWEST = """
+# The pipeline's newest load, and those after it that cleared the table.
+_TOKENS = """
 SELECT load_id || '/' || published_epoch
 FROM table_placeholder
-WHERE target = $1 AND pipeline = $2 AND status = 'published'
-ORDER BY published_at DESC
-LIMIT 1
+WHERE target = $1 AND status = 'published' AND (pipeline = $2 OR mode = 'replace' OR created)
+  AND published_at >= (
+    SELECT max(published_at) FROM table_placeholder
+    WHERE target = $1 AND pipeline = $2 AND status = 'published'
+  )
+ORDER BY published_at
 """
 
 _KEPT = """AND pipeline = $2 AND published_at >= (

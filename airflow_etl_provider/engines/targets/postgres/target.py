@@ -187,7 +187,7 @@ class PostgresTarget:
             if not ledger.is_there(client):
                 return Position()
             if read_relation(client, place, where=self.name) is None:
-                return Position(ledger.token(client, pipeline))
+                return Position(ledger.token(client, pipeline, there=False))
             return ledger.position(client, pipeline, with_inputs=with_inputs)
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class PostgresTarget:
             # The epoch is not counted: whoever loads other input under this id may go on.
             client.rollback()
             return Attempt(load, schema, write, plan, previous.epoch, verdict, previous)
-        ledger.check_position(client, load)
+        ledger.check_position(client, load, there=relation is not None)
         client.commit()
         if load.follows is None:
             client.start()
