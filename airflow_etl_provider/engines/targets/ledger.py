@@ -187,26 +187,32 @@ def require_load_columns(load: Load, write: WriteSpec) -> None:
         )
 
 
-def token_of(entries: Sequence[LedgerEntry], pipeline: str, *, there: bool = True) -> str:
+def token_of(
+    entries: Sequence[LedgerEntry], pipeline: str, *, there: bool = True, undone: int = 0
+) -> str:
     """The token of a pipeline's position.
 
     :param entries: of one table, oldest first.
     :param there: the table exists.
+    :param undone: how many loads of the pipeline were undone, where attempts are not fenced by it.
     """
     ours = [at for at, entry in enumerate(entries) if entry.pipeline == pipeline]
     since = entries[ours[-1] :] if ours else ()
-    return join_token([e.token for e in since if e is since[0] or e.clears], there=there)
+    loads = [entry.token for entry in since if entry is since[0] or entry.clears]
+    return join_token(loads, there=there, undone=undone)
 
 
-def join_token(loads: Sequence[str], *, there: bool) -> str:
+def join_token(loads: Sequence[str], *, there: bool, undone: int) -> str:
     """Put a token together: it changes with all that says what the table has of the pipeline.
+
+    An undo makes a new one, too: with an earlier token an attempt from before would go on.
 
     :param loads: the tokens of the pipeline's newest load, and of those that cleared the table
         after it.
     """
-    if not loads:
-        return START
-    return "+".join([loads[0], *loads[1:][-1:], *([] if there else [GONE])])
+    counted = [f"undone {undone}"] if undone else []
+    gone = [GONE] if loads and not there else []
+    return "+".join([*(loads[:1] or [START]), *loads[1:][-1:], *gone, *counted])
 
 
 def position_of(entries: Sequence[LedgerEntry], pipeline: str, *, with_inputs: bool) -> Position:
@@ -234,8 +240,8 @@ def check_position(load: Load, token: str, *, where: str) -> None:
     if load.follows not in (None, token):
         raise PositionMovedError(
             f"What {where} has of pipeline {load.pipeline!r} changed since this run began: another "
-            "run of it published, or the table was replaced or dropped. This run publishes "
-            "nothing, since it took what was new before.",
+            "run of it published, a load was undone, or the table was replaced or dropped. This "
+            "run publishes nothing, since it took what was new before.",
             hint="Run again: it takes what is new now.",
         )
 

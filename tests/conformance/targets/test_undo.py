@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_etl_provider.contracts.load import window_after
 from airflow_etl_provider.engines.targets.base import Published
-from airflow_etl_provider.exceptions import FencedError, UndoError
+from airflow_etl_provider.exceptions import FencedError, PositionMovedError, UndoError
 from tests.conformance.targets.cases import (
     KINDS,
     a_load,
@@ -70,6 +71,22 @@ def test_an_attempt_under_way_is_fenced_by_an_undo(case: Case) -> None:
             session.publish(publication(session.write(reader(session, [(1, "late")]))))
     assert case.place.rows() == []
     assert case.place.open().ledger() == []
+
+
+@appends
+def test_an_attempt_at_a_load_by_position_is_stopped_by_an_undo(case: Case) -> None:
+    token = case.place.open().position("orders", with_inputs=True).token
+    load = a_load(B, window=window_after(token), follows=token)
+    with case.begin(load, **MARKED) as slow, case.begin(load, **MARKED) as late:
+        assert case.load(load, [(1, "one")], **MARKED) == Published(rows_loaded=1)
+        case.place.open().undo(B)
+        for session in (slow, late):
+            with pytest.raises((FencedError, PositionMovedError)):
+                session.publish(publication(session.write(reader(session, [(1, "late")]))))
+    assert case.place.rows() == []
+    token = case.place.open().position("orders", with_inputs=True).token
+    again = a_load(C, window=window_after(token), follows=token)
+    assert case.load(again, [(1, "one")], **MARKED) == Published(rows_loaded=1)
 
 
 @tables

@@ -70,6 +70,11 @@ _TOKENS = """
 """
 
 
+def _undone(pipeline: str) -> str:
+    """Under which name the undone loads of a pipeline are counted among the epochs of loads."""
+    return f"undone {pipeline}"
+
+
 class FileLedger:
     """The loads of one table, on an open connection.
 
@@ -101,9 +106,11 @@ class FileLedger:
     def position(self, pipeline: str, *, with_inputs: bool, table_exists: bool) -> Position:
         """How far the pipeline has come."""
         entries = self.entries()
+        undone = self.current_epoch(_undone(pipeline)) if self._exists() else 0
+        token = token_of(entries, pipeline, there=table_exists, undone=undone)
         if not table_exists:
-            return Position(token_of(entries, pipeline, there=False))
-        return position_of(entries, pipeline, with_inputs=with_inputs)
+            return Position(token)
+        return replace(position_of(entries, pipeline, with_inputs=with_inputs), token=token)
 
     def check_position(self, load: Load, *, table_exists: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
@@ -112,7 +119,8 @@ class FileLedger:
         """
         if load.follows is not None:
             rows = run_sql(self.connection, _TOKENS, [self.table, load.pipeline])
-            token = join_token([str(row[0]) for row in rows], there=table_exists)
+            undone = self.current_epoch(_undone(load.pipeline))
+            token = join_token([str(row[0]) for row in rows], there=table_exists, undone=undone)
             check_position(load, token, where=self.shown)
 
     def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:
@@ -164,17 +172,22 @@ class FileLedger:
             [self.table, entry.load_id],
         )
         self.next_epoch(entry.load_id, previous=entry)
+        self.next_epoch(_undone(entry.pipeline), previous=None)
 
     def _retire_older(self, load_id: str) -> None:
         """Take out the loads from before this one, which made the table anew.
 
         Only its entry says that their rows are gone.
         """
-        self.connection.execute(
+        retired = run_sql(
+            self.connection,
             "DELETE FROM main._etl_loads WHERE target = $1 AND publication < (SELECT "
-            "max(publication) FROM main._etl_loads WHERE target = $1 AND load_id = $2)",
+            "max(publication) FROM main._etl_loads WHERE target = $1 AND load_id = $2) "
+            "RETURNING pipeline",
             [self.table, load_id],
         )
+        for pipeline in sorted({str(row[0]) for row in retired}):
+            self.next_epoch(_undone(pipeline), previous=None)
 
     def _forget_epoch(self, load_id: str) -> None:
         self.connection.execute(

@@ -106,8 +106,10 @@ class PostgresLedger:
 
         :param there: the table exists.
         """
-        rows = client.query(self._sql(_TOKENS), [self.place.key, pipeline], doing="the ledger of")
-        return join_token([str(row[0]) for row in rows], there=there)
+        parameters = [self.place.key, pipeline]
+        undone = client.query(self._sql(_COUNT_UNDONE), parameters, doing="the ledger of")
+        rows = client.query(self._sql(_TOKENS), parameters, doing="the ledger of")
+        return join_token([str(row[0]) for row in rows], there=there, undone=int(undone[0][0]))
 
     def position(self, client: PostgresClient, pipeline: str, *, with_inputs: bool) -> Position:
         """How far the pipeline has come in a table that is there."""
@@ -280,6 +282,11 @@ WHERE target = $1 AND status = 'published'
 ORDER BY published_at
 """
 _ENTRY = _ENTRIES.replace("ORDER BY published_at", "AND load_id = $2")
+
+_COUNT_UNDONE = """
+SELECT count(*) FROM table_placeholder
+WHERE target = $1 AND pipeline = $2 AND status = 'undone'
+"""
 
 # The pipeline's newest load, and those after it that cleared the table.
 _TOKENS = """
