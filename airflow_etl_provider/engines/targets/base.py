@@ -137,6 +137,11 @@ class LedgerEntry:
         return f"{self.load_id}/{self.epoch}"
 
     @property
+    def by_column(self) -> bool:
+        """Whether its pipeline goes on from the highest value that this load noted."""
+        return "column" in self.positions
+
+    @property
     def clears(self) -> bool:
         """Whether the table holds nothing of what was published before."""
         return self.created or self.mode == "replace"

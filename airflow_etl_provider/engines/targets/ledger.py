@@ -38,7 +38,9 @@ __all__ = [
     "join_token",
     "judge_reload",
     "judge_undo",
+    "later_by_column",
     "position_of",
+    "refuse_undo_below_mark",
     "require_load_columns",
     "require_partition",
     "supersedes",
@@ -121,6 +123,32 @@ def judge_undo(
             "row of the load in _etl_loads with them.",
         )
     return entry
+
+
+def later_by_column(entries: Sequence[LedgerEntry], load_id: str) -> int:
+    """Count the loads by column of the same pipeline that came after one.
+
+    :param entries: of one table, oldest first.
+    """
+    at = next((at for at, entry in enumerate(entries) if entry.load_id == load_id), len(entries))
+    return sum(e.by_column and e.pipeline == entries[at].pipeline for e in entries[at + 1 :])
+
+
+def refuse_undo_below_mark(entry: LedgerEntry, *, later: int, gone: bool) -> None:
+    """Stop an undo after which no run would take the same records again.
+
+    :param later: loads by column of the same pipeline that came after it.
+    :param gone: the table was replaced or dropped since, and so may hold none of its rows.
+    :raises UndoError: later loads by column stand.
+    """
+    if later and not gone:
+        raise UndoError(
+            f"After load {entry.load_id}, pipeline {entry.pipeline!r} published {later} more into "
+            f"{entry.target} by the highest value of its column. They stand above the records of "
+            "this one, so that no run would take those again. Nothing was changed.",
+            hint="Undo the pipeline's loads one by one, from the newest back to this one. "
+            "`airflow-etl loads PIPELINE.yaml` lists them.",
+        )
 
 
 def check_undone(entry: LedgerEntry, *, deleted: int, gone: bool) -> None:

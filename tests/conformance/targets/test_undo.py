@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_etl_provider.contracts.load import window_after
-from airflow_etl_provider.engines.targets.base import Published
+from airflow_etl_provider.engines.targets.base import Publication, Published
 from airflow_etl_provider.exceptions import FencedError, PositionMovedError, UndoError
 from tests.conformance.targets.cases import (
     KINDS,
@@ -163,3 +163,35 @@ def test_undoing_the_load_that_made_the_table_brings_no_older_load_back(case: Ca
     again = a_load(A, window="input:1", run_id="another")
     assert case.load(again, [(1, "one")], **MARKED) == Published(rows_loaded=1)
     assert case.place.rows() == [("1", "one")]
+
+
+@appends
+def test_of_loads_by_column_only_the_newest_can_be_undone(case: Case) -> None:
+    for number, load_id in enumerate((A, B)):
+        load = a_load(load_id, window=f"input:{number}")
+        with case.begin(load, **MARKED) as session:
+            rows = session.write(reader(session, [(number, "x")]))
+            mark = {"column": {"name": "id", "high": number}}
+            session.publish(Publication(rows, 0, 0, 0, positions=mark))
+    case.load(a_load(C, pipeline="returns", window="input:2"), [(9, "other")], **MARKED)
+    target = case.place.open()
+    with pytest.raises(UndoError, match="1 more into") as refused:
+        target.undo(A)
+    assert "from the newest back" in str(refused.value.hint)
+    assert case.place.rows() == [("0", "x"), ("1", "x"), ("9", "other")]
+    assert target.undo(C).rows_deleted == 1
+    assert target.undo(B).rows_deleted == 1
+    assert target.undo(A).rows_deleted == 1
+    assert case.place.rows() == []
+
+
+@tables
+def test_an_older_load_by_column_whose_rows_are_gone_can_be_undone(case: Case) -> None:
+    for number, load_id in enumerate((A, B)):
+        with case.begin(a_load(load_id, window=f"input:{number}"), **MARKED) as session:
+            rows = session.write(reader(session, [(number, "x")]))
+            session.publish(Publication(rows, 0, 0, 0, positions={"column": {"high": number}}))
+        if load_id == A:
+            case.place.execute("drop table orders")
+    assert case.place.open().undo(A).rows_deleted == 0
+    assert case.place.rows() == [("1", "x")]

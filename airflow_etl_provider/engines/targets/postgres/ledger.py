@@ -136,6 +136,12 @@ class PostgresLedger:
             token = self.token(client, load.pipeline, there=there)
             check_position(load, token, where=client.where)
 
+    def later_by_column(self, client: PostgresClient, load_id: str) -> int:
+        """Count the loads by column of the same pipeline that came after this one."""
+        parameters = [self.place.key, load_id]
+        rows = client.query(self._sql(_LATER_BY_COLUMN), parameters, doing="the ledger of")
+        return int(rows[0][0])
+
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
         """Whether another load replaced rows of this one after it was published (`supersedes`)."""
         rows = client.query(
@@ -316,6 +322,14 @@ WHERE target = $1 AND status = 'published'
   AND ("window" LIKE 'input:%' OR "window" LIKE 'after:%')
 """
 _LOADED += _KEPT
+
+_LATER_BY_COLUMN = """
+SELECT count(*)
+FROM table_placeholder AS mine
+JOIN table_placeholder AS other ON other.target = mine.target AND other.pipeline = mine.pipeline
+WHERE mine.target = $1 AND mine.load_id = $2 AND other.status = 'published'
+  AND other.positions -> 'column' IS NOT NULL AND other.published_at > mine.published_at
+"""
 
 _SUPERSEDED = """
 SELECT count(*) > 0
