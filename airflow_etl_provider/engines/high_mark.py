@@ -129,6 +129,7 @@ class HighMark:
             return verdict
         if self.appends and self._before is not None:
             verdict = self._without_loaded(verdict, self._before.value)
+            verdict = self._without_loaded_losers(verdict, self._before.value)
         top = pc.max(verdict.marks).as_py()
         if top is not None and (self._value is None or top > self._value):
             self._value, self._rows = top, 0
@@ -177,6 +178,22 @@ class HighMark:
             verdict,
             good=verdict.good.filter(keep),
             marks=verdict.marks.filter(keep),
+            filtered=verdict.filtered + len(loaded),
+        )
+
+    def _without_loaded_losers(self, verdict: Verdicts, value: int) -> Verdicts:
+        """The same for rows whose keys were found in the target, where they are themselves.
+
+        After the good ones: of two equal rows the one that is good must not be loaded again.
+        """
+        losing = verdict.losing
+        if losing is None:
+            return verdict
+        ties = self._ties(losing.rows, _places(losing.marks, value))
+        loaded = {losing.numbers[at] for at, digest in ties if self._is_loaded(digest)}
+        return replace(
+            verdict,
+            failed=[row for row in verdict.failed if row.row not in loaded],
             filtered=verdict.filtered + len(loaded),
         )
 

@@ -95,6 +95,61 @@ def test_records_that_come_late_with_the_highest_value_are_taken(
     assert arrivals.ids() == [1, 2, 3, 7, 8, 9]
 
 
+@pytest.mark.parametrize("server", [False, True], ids=["duckdb", "postgres"])
+@pytest.mark.parametrize("severity", ["quarantine", "fail"])
+def test_keys_of_loaded_records_with_the_highest_value_are_no_duplicates(
+    tmp_path: Path, request: pytest.FixtureRequest, server: bool, severity: str
+) -> None:
+    url = request.getfixturevalue("postgres_server") if server else None
+    arrivals = Arrivals(tmp_path, server=url)
+    unique = {"column": "id", "unique": True, "severity": severity}
+    pipeline = arrivals.pipeline(BY_AT, rules=[unique], max_rejected=0)
+    arrivals.write("a.csv", (1, T1), (2, T2), (3, T2))
+    arrivals.run(pipeline)
+    arrivals.write("b.csv", (4, T2), (5, T3))
+    report = arrivals.run(pipeline)
+    assert (report.rows_loaded, report.rows_quarantined, report.rows_filtered) == (2, 0, 3)
+    assert arrivals.ids() == [1, 2, 3, 4, 5]
+
+
+def test_a_late_record_with_the_key_of_a_loaded_one_is_a_duplicate(arrivals: Arrivals) -> None:
+    pipeline = arrivals.pipeline(BY_AT, rules=[{"column": "id", "unique": True}])
+    arrivals.write("a.csv", (1, T2), (2, T2))
+    arrivals.run(pipeline)
+    arrivals.write("a.csv", (2, T3), (1, T2), (2, T2), (2, T2), (3, T2))
+    report = arrivals.run(pipeline)
+    assert (report.rows_loaded, report.rows_quarantined, report.rows_filtered) == (1, 2, 2)
+    assert arrivals.ids() == [1, 2, 3]
+
+
+def test_records_whose_reference_is_gone_since_are_loaded_all_the_same(arrivals: Arrivals) -> None:
+    refers = {"column": "id", "references": {"table": "main.things", "column": "id"}}
+    with duckdb.connect(str(arrivals.database)) as connection:
+        connection.execute("CREATE TABLE things AS SELECT range AS id FROM range(9)")
+    pipeline = arrivals.pipeline(BY_AT, rules=[refers])
+    arrivals.write("a.csv", (1, T1), (2, T2))
+    arrivals.run(pipeline)
+    with duckdb.connect(str(arrivals.database)) as connection:
+        connection.execute("DELETE FROM things WHERE id < 3")
+    arrivals.write("b.csv", (0, T3), (3, T3))
+    report = arrivals.run(pipeline)
+    assert (report.rows_loaded, report.rows_quarantined) == (1, 1)
+    assert arrivals.ids() == [1, 2, 3]
+
+
+def test_keys_of_loaded_records_that_can_not_be_told_apart_are_no_duplicates(
+    arrivals: Arrivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(high_mark, "MOST_TIES", 1)
+    pipeline = arrivals.pipeline(BY_AT, rules=[{"column": "id", "unique": True}])
+    arrivals.write("a.csv", (1, T2), (2, T2))
+    arrivals.run(pipeline)
+    arrivals.write("b.csv", (3, T3))
+    report = arrivals.run(pipeline)
+    assert (report.rows_loaded, report.rows_quarantined) == (1, 0)
+    assert arrivals.ids() == [1, 2, 3]
+
+
 def test_a_delta_under_the_same_name_may_share_the_highest_value(arrivals: Arrivals) -> None:
     pipeline = arrivals.pipeline(BY_AT)
     arrivals.write("a.csv", (1, T2), (2, T2), (3, T2))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources.base import Readable
     from airflow_etl_provider.engines.targets.base import Lookups
 
-__all__ = ["Backend", "FailedRow", "Verdicts"]
+__all__ = ["Backend", "FailedRow", "Losing", "Verdicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,20 @@ class FailedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Losing:
+    """Rows that nothing but their keys is wrong with, where the plan's interval is `marked`.
+
+    :param numbers: their `FailedRow.row`.
+    :param rows: as they would be among the good ones.
+    :param marks: as `Verdicts.marks`.
+    """
+
+    numbers: tuple[int, ...]
+    rows: pa.RecordBatch
+    marks: pa.Array
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """One batch of rows, judged.
 
@@ -41,6 +55,7 @@ class Verdicts:
     :param warned: how many good rows break a check of severity `warn`, by position of the check.
     :param marks: where the plan's interval is `marked`, its column's values of the good rows, as
         int64 without nulls; of instants the microseconds since 1970.
+    :param losing: those of `failed` that only their keys are wrong of, where there are marks.
     """
 
     good: pa.RecordBatch
@@ -51,6 +66,7 @@ class Verdicts:
     warned: dict[int, int] = field(default_factory=dict)
     marks: pa.Array | None = None
     part: int = 0
+    losing: Losing | None = None
 
 
 class Backend(Protocol):

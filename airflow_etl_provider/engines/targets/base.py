@@ -137,6 +137,11 @@ class LedgerEntry:
         return f"{self.load_id}/{self.epoch}"
 
     @property
+    def by_column(self) -> bool:
+        """Whether its pipeline goes on from the highest value that this load noted."""
+        return "column" in self.positions
+
+    @property
     def clears(self) -> bool:
         """Whether the table holds nothing of what was published before."""
         return self.created or self.mode == "replace"
@@ -149,7 +154,8 @@ class Position:
     Of loads whose rows are gone, because the table was replaced or dropped since, only `token`
     knows.
 
-    :param token: names this state; every load that the pipeline publishes here changes it.
+    :param token: names this state; it changes with every load that the pipeline publishes here,
+        and when the table is replaced or dropped.
     :param last: the pipeline's newest load.
     :param inputs: by name what was loaded whole, as it was when it was loaded last.
     """

@@ -35,14 +35,20 @@ __all__ = [
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
+    "join_token",
     "judge_reload",
     "judge_undo",
+    "later_by_column",
     "position_of",
+    "refuse_undo_below_mark",
     "require_load_columns",
     "require_partition",
     "supersedes",
     "token_of",
 ]
+
+GONE = "gone"
+"""Ends the token of a position in a table that was dropped."""
 
 Verdict = Literal["load", "already_loaded", "replace_load"]
 """`load`: write. `already_loaded`: nothing to do. `replace_load`: first remove the earlier rows."""
@@ -119,6 +125,32 @@ def judge_undo(
     return entry
 
 
+def later_by_column(entries: Sequence[LedgerEntry], load_id: str) -> int:
+    """Count the loads by column of the same pipeline that came after one.
+
+    :param entries: of one table, oldest first.
+    """
+    at = next((at for at, entry in enumerate(entries) if entry.load_id == load_id), len(entries))
+    return sum(e.by_column and e.pipeline == entries[at].pipeline for e in entries[at + 1 :])
+
+
+def refuse_undo_below_mark(entry: LedgerEntry, *, later: int, gone: bool) -> None:
+    """Stop an undo after which no run would take the same records again.
+
+    :param later: loads by column of the same pipeline that came after it.
+    :param gone: the table was replaced or dropped since, and so may hold none of its rows.
+    :raises UndoError: later loads by column stand.
+    """
+    if later and not gone:
+        raise UndoError(
+            f"After load {entry.load_id}, pipeline {entry.pipeline!r} published {later} more into "
+            f"{entry.target} by the highest value of its column. They stand above the records of "
+            "this one, so that no run would take those again. Nothing was changed.",
+            hint="Undo the pipeline's loads one by one, from the newest back to this one. "
+            "`airflow-etl loads PIPELINE.yaml` lists them.",
+        )
+
+
 def check_undone(entry: LedgerEntry, *, deleted: int, gone: bool) -> None:
     """Compare the rows that were found with what the ledger says was loaded.
 
@@ -183,13 +215,32 @@ def require_load_columns(load: Load, write: WriteSpec) -> None:
         )
 
 
-def token_of(entries: Sequence[LedgerEntry], pipeline: str) -> str:
+def token_of(
+    entries: Sequence[LedgerEntry], pipeline: str, *, there: bool = True, undone: int = 0
+) -> str:
     """The token of a pipeline's position.
 
     :param entries: of one table, oldest first.
+    :param there: the table exists.
+    :param undone: how many loads of the pipeline were undone, where attempts are not fenced by it.
     """
-    tokens = (entry.token for entry in reversed(entries) if entry.pipeline == pipeline)
-    return next(tokens, START)
+    ours = [at for at, entry in enumerate(entries) if entry.pipeline == pipeline]
+    since = entries[ours[-1] :] if ours else ()
+    loads = [entry.token for entry in since if entry is since[0] or entry.clears]
+    return join_token(loads, there=there, undone=undone)
+
+
+def join_token(loads: Sequence[str], *, there: bool, undone: int) -> str:
+    """Put a token together: it changes with all that says what the table has of the pipeline.
+
+    An undo makes a new one, too: with an earlier token an attempt from before would go on.
+
+    :param loads: the tokens of the pipeline's newest load, and of those that cleared the table
+        after it.
+    """
+    counted = [f"undone {undone}"] if undone else []
+    gone = [GONE] if loads and not there else []
+    return "+".join([*(loads[:1] or [START]), *loads[1:][-1:], *gone, *counted])
 
 
 def position_of(entries: Sequence[LedgerEntry], pipeline: str, *, with_inputs: bool) -> Position:
@@ -216,9 +267,10 @@ def check_position(load: Load, token: str, *, where: str) -> None:
     """
     if load.follows not in (None, token):
         raise PositionMovedError(
-            f"Another run of pipeline {load.pipeline!r} published to {where} since this one began. "
-            "This one publishes nothing, since it may have taken the same.",
-            hint="Run again: it goes on from where the other one ended.",
+            f"What {where} has of pipeline {load.pipeline!r} changed since this run began: another "
+            "run of it published, a load was undone, or the table was replaced or dropped. This "
+            "run publishes nothing, since it took what was new before.",
+            hint="Run again: it takes what is new now.",
         )
 
 

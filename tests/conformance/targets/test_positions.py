@@ -117,7 +117,7 @@ def test_any_load_of_the_pipeline_moves_its_position_and_no_other(case: Case) ->
     load(case, following(START), A)
     before = position(case)
     load(case, a_load("b" * 32, pipeline="returns", window="input:1"), B, id=2)
-    assert position(case).token == before.token
+    assert (position(case).token == before.token) == (case.mode != "replace")
     assert "b.csv" not in position(case).inputs
     load(case, a_load("c" * 32, window="input:2"), C, id=3)
     assert position(case).token != before.token
@@ -160,24 +160,53 @@ def test_what_another_pipeline_replaced_is_not_loaded_any_more(case: Case) -> No
     ) as session:
         publish(session, B)
     found = position(case)
-    assert (found.token, found.last, found.inputs) == (before, None, {})
+    assert (found.last, found.inputs) == (None, {})
+    with pytest.raises(PositionMovedError):
+        case.begin(following(before, "c" * 32))
     load(case, following(found.token, "c" * 32), C, id=3)
     assert dict(position(case).inputs) == {"c.csv": C}
 
 
 @databases
-def test_of_a_table_that_was_dropped_only_the_token_is_left(case: Case) -> None:
+def test_of_a_table_that_was_dropped_only_a_token_is_left(case: Case) -> None:
     load(case, following(START), A)
     token = position(case).token
     case.place.execute("DROP TABLE orders")
     found = position(case)
-    assert (found.token, found.last, found.inputs) == (token, None, {})
-    load(case, following(token, "b" * 32), B)
+    assert (found.last, found.inputs) == (None, {})
+    with pytest.raises(PositionMovedError):
+        case.begin(following(token, "b" * 32))
+    load(case, following(found.token, "b" * 32), B)
     found = position(case)
     assert dict(found.inputs) == {"b.csv": B}
     assert found.last is not None
     assert found.last.created
     assert case.load(a_load("a" * 32, window=window_after(START), run_id="new"), [(5, "e")])
+
+
+@tables
+def test_a_table_that_is_replaced_while_a_load_is_under_way_moves_the_position(case: Case) -> None:
+    load(case, following(START), A)
+    slow = case.begin(following(position(case).token, "b" * 32))
+    other = a_load("c" * 32, pipeline="fresh", window="input:2")
+    with case.begin(other, mode="replace", key=()) as session:
+        publish(session, C, rows=[(9, "new")])
+    with pytest.raises(PositionMovedError, match="replaced or dropped"):
+        publish(slow, B, rows=[(2, "old")])
+    slow.abort()
+    assert case.place.rows() == [("9", "new")]
+    assert position(case).last is None
+
+
+@databases
+def test_a_table_that_is_dropped_while_a_load_is_under_way_moves_the_position(case: Case) -> None:
+    load(case, following(START), A)
+    slow = case.begin(following(position(case).token, "b" * 32))
+    case.place.execute("DROP TABLE orders")
+    with pytest.raises(PositionMovedError, match="replaced or dropped"):
+        publish(slow, B, rows=[(2, "old")])
+    slow.abort()
+    assert case.place.rows() is None
 
 
 @databases

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from airflow_etl_provider.contracts.rules import LOAD_NAMES, LoadExpression
 from airflow_etl_provider.engines.accounting import DuplicatesFoundError, UnbalancedError
-from airflow_etl_provider.engines.backends.base import FailedRow, Verdicts
+from airflow_etl_provider.engines.backends.base import FailedRow, Losing, Verdicts
 from airflow_etl_provider.engines.backends.duckdb.duplicates import Loser, Losers, find_losers
 from airflow_etl_provider.engines.backends.duckdb.messages import stem_of
 from airflow_etl_provider.engines.backends.duckdb.render import (
@@ -259,8 +259,30 @@ class DuckDbBackend:
         for check, count in self._warned(rows).items():
             warned[check] = warned.get(check, 0) + count
         good = self._good(rows)
-        marks = self._marks(rows)
-        return Verdicts(good, batch.num_rows, failed, filtered, deduplicated, warned, marks)
+        return Verdicts(
+            good,
+            batch.num_rows,
+            failed,
+            filtered,
+            deduplicated,
+            warned,
+            marks=self._marks(rows),
+            losing=self._losing(batch, [row.row for row in broken], start),
+        )
+
+    def _losing(self, batch: pa.RecordBatch, numbers: list[int], start: int) -> Losing | None:
+        """What rows that lose by their keys would load, should it turn out to be loaded already."""
+        import pyarrow as pa
+
+        if self.rendered.mark is None:
+            return None
+        # Rows that fail for themselves, too, were never loaded.
+        codes = batch.column("_failed")
+        numbers = [number for number in numbers if not codes[number - start].is_valid]
+        if not numbers:
+            return None
+        rows = batch.take(pa.array([number - start for number in numbers], pa.int64()))
+        return Losing(tuple(numbers), self._good(rows), rows.column("_mark"))
 
     def _marks(self, batch: pa.RecordBatch) -> pa.Array | None:
         return None if self.rendered.mark is None else batch.column("_mark")
@@ -330,7 +352,10 @@ def _of_part(verdicts: Verdicts, part: int, first: int) -> Verdicts:
     if not part:
         return verdicts
     failed = [replace(row, row=row.row - first) for row in verdicts.failed]
-    return replace(verdicts, failed=failed, part=part)
+    losing = verdicts.losing
+    if losing is not None:
+        losing = replace(losing, numbers=tuple(number - first for number in losing.numbers))
+    return replace(verdicts, failed=failed, part=part, losing=losing)
 
 
 def _without(keep: pa.Array, gone: list[int]) -> pa.Array:

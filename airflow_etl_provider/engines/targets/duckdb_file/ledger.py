@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_etl_provider.engines.targets.base import START, Position
+from airflow_etl_provider.engines.targets.base import Position
 from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
 from airflow_etl_provider.engines.targets.ledger import (
     check_position,
     entry_from_dict,
     entry_to_dict,
+    join_token,
     position_of,
     supersedes,
     token_of,
@@ -59,6 +60,21 @@ _INSERT = """
 """
 
 
+# The pipeline's newest load, and those after it that cleared the table.
+_TOKENS = """
+    SELECT load_id || '/' || epoch FROM main._etl_loads
+    WHERE target = $1 AND (pipeline = $2 OR mode = 'replace' OR created) AND publication >= (
+        SELECT max(publication) FROM main._etl_loads WHERE target = $1 AND pipeline = $2
+    )
+    ORDER BY publication
+"""
+
+
+def _undone(pipeline: str) -> str:
+    """Under which name the undone loads of a pipeline are counted among the epochs of loads."""
+    return f"undone {pipeline}"
+
+
 class FileLedger:
     """The loads of one table, on an open connection.
 
@@ -90,23 +106,21 @@ class FileLedger:
     def position(self, pipeline: str, *, with_inputs: bool, table_exists: bool) -> Position:
         """How far the pipeline has come."""
         entries = self.entries()
+        undone = self.current_epoch(_undone(pipeline)) if self._exists() else 0
+        token = token_of(entries, pipeline, there=table_exists, undone=undone)
         if not table_exists:
-            return Position(token_of(entries, pipeline))
-        return position_of(entries, pipeline, with_inputs=with_inputs)
+            return Position(token)
+        return replace(position_of(entries, pipeline, with_inputs=with_inputs), token=token)
 
-    def check_position(self, load: Load) -> None:
+    def check_position(self, load: Load, *, table_exists: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
 
-        :raises PositionMovedError: another run published.
+        :raises PositionMovedError: another run published, or the table was replaced or dropped.
         """
         if load.follows is not None:
-            rows = run_sql(
-                self.connection,
-                "SELECT load_id, epoch FROM main._etl_loads WHERE target = ? AND pipeline = ? "
-                "ORDER BY publication DESC LIMIT 1",
-                [self.table, load.pipeline],
-            )
-            token = f"{rows[0][0]}/{rows[0][1]}" if rows else START
+            rows = run_sql(self.connection, _TOKENS, [self.table, load.pipeline])
+            undone = self.current_epoch(_undone(load.pipeline))
+            token = join_token([str(row[0]) for row in rows], there=table_exists, undone=undone)
             check_position(load, token, where=self.shown)
 
     def find(self, load_id: str) -> tuple[LedgerEntry | None, bool]:
@@ -151,11 +165,29 @@ class FileLedger:
 
     def forget(self, entry: LedgerEntry) -> None:
         """Take a load out, and let no attempt at it that is under way publish."""
+        if entry.created:
+            self._retire_older(entry.load_id)
         self.connection.execute(
             "DELETE FROM main._etl_loads WHERE target = ? AND load_id = ?",
             [self.table, entry.load_id],
         )
         self.next_epoch(entry.load_id, previous=entry)
+        self.next_epoch(_undone(entry.pipeline), previous=None)
+
+    def _retire_older(self, load_id: str) -> None:
+        """Take out the loads from before this one, which made the table anew.
+
+        Only its entry says that their rows are gone.
+        """
+        retired = run_sql(
+            self.connection,
+            "DELETE FROM main._etl_loads WHERE target = $1 AND publication < (SELECT "
+            "max(publication) FROM main._etl_loads WHERE target = $1 AND load_id = $2) "
+            "RETURNING pipeline",
+            [self.table, load_id],
+        )
+        for pipeline in sorted({str(row[0]) for row in retired}):
+            self.next_epoch(_undone(pipeline), previous=None)
 
     def _forget_epoch(self, load_id: str) -> None:
         self.connection.execute(

@@ -168,8 +168,8 @@ class DuckDbSession:
             transaction(connection),
         ):
             ledger = target.ledger_on(connection)
-            self._check_turn(ledger)
             created = read_layout(connection, target.table) is None
+            self._check_turn(ledger, table_exists=not created)
             published = self._publish_rows(connection)
             ledger.record(
                 entry_of(
@@ -195,13 +195,13 @@ class DuckDbSession:
     def __exit__(self, *exc: object) -> None:
         self.abort()
 
-    def _check_turn(self, ledger: FileLedger) -> None:
+    def _check_turn(self, ledger: FileLedger, *, table_exists: bool) -> None:
         """Stop an attempt that may not publish any more.
 
         The first attempt that follows a position wins; of other loads the newest attempt does.
         """
         if self._load.follows is not None:
-            ledger.check_position(self._load)
+            ledger.check_position(self._load, table_exists=table_exists)
         elif ledger.current_epoch(self._load.load_id) != self._epoch:
             raise FencedError(
                 f"A newer attempt of load {self._load.load_id} took over {self._target.name}; "

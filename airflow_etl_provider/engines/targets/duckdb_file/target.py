@@ -25,6 +25,8 @@ from airflow_etl_provider.engines.targets.ledger import (
     check_undone,
     judge_reload,
     judge_undo,
+    later_by_column,
+    refuse_undo_below_mark,
     require_load_columns,
     require_partition,
 )
@@ -128,7 +130,7 @@ class DuckDbTarget:
                     verdict = judge_reload(previous, load=load, write=write, superseded=superseded)
                     if verdict == "already_loaded":
                         return DuckDbSession(self, load, schema, write, layout, done=previous)
-                    ledger.check_position(load)
+                    ledger.check_position(load, table_exists=layout is not None)
                     epoch = ledger.next_epoch(load.load_id, previous=previous)
         except OSError as error:
             raise os_error_of(error, self.path, doing="Opening") from error
@@ -160,10 +162,13 @@ class DuckDbTarget:
             layout = read_layout(connection, self.table)
             marked = layout is None or layout.column("_etl_load_id") is not None
             entry = judge_undo(found, load_id, target=self.name, load_columns=marked)
+            gone = superseded or layout is None
+            later = later_by_column(ledger.entries(), load_id)
+            refuse_undo_below_mark(entry, later=later, gone=gone)
             deleted = 0
             if layout is not None:
                 deleted = remove_load(connection, layout, load_id)
-            check_undone(entry, deleted=deleted, gone=superseded or layout is None)
+            check_undone(entry, deleted=deleted, gone=gone)
             ledger.forget(entry)
         return Undone(entry, deleted)
 

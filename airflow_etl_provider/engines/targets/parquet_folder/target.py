@@ -17,7 +17,9 @@ from airflow_etl_provider.engines.targets.ledger import (
     check_position,
     judge_reload,
     judge_undo,
+    later_by_column,
     position_of,
+    refuse_undo_below_mark,
     token_of,
 )
 from airflow_etl_provider.engines.targets.parquet_folder.history import KEPT_VERSIONS, History
@@ -163,6 +165,11 @@ class ParquetFolderTarget:
                 load_id,
                 target=self.name,
                 load_columns=True,
+            )
+            refuse_undo_below_mark(
+                entry,
+                later=later_by_column(before.entries(), load_id),
+                gone=found is not None and found.superseded,
             )
             files = found.files if found is not None else ()
             tried[:] = [found.version] if found is not None else []

@@ -8,8 +8,12 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.contracts.load import InputIdentity
-from airflow_etl_provider.engines.targets.base import START, LedgerEntry, Position
-from airflow_etl_provider.engines.targets.ledger import check_position, entry_from_dict
+from airflow_etl_provider.engines.targets.base import LedgerEntry, Position
+from airflow_etl_provider.engines.targets.ledger import (
+    check_position,
+    entry_from_dict,
+    join_token,
+)
 from airflow_etl_provider.engines.targets.postgres.statements import on_table
 from airflow_etl_provider.exceptions import FencedError, TargetPermissionError
 
@@ -97,16 +101,21 @@ class PostgresLedger:
             for row in client.query(self._sql(sql), parameters, doing="the ledger of")
         ]
 
-    def token(self, client: PostgresClient, pipeline: str) -> str:
-        """The token of the pipeline's position."""
-        rows = client.query(self._sql(_NEWEST), [self.place.key, pipeline], doing="the ledger of")
-        return str(rows[0][0]) if rows else START
+    def token(self, client: PostgresClient, pipeline: str, *, there: bool) -> str:
+        """The token of the pipeline's position.
+
+        :param there: the table exists.
+        """
+        parameters = [self.place.key, pipeline]
+        undone = client.query(self._sql(_COUNT_UNDONE), parameters, doing="the ledger of")
+        rows = client.query(self._sql(_TOKENS), parameters, doing="the ledger of")
+        return join_token([str(row[0]) for row in rows], there=there, undone=int(undone[0][0]))
 
     def position(self, client: PostgresClient, pipeline: str, *, with_inputs: bool) -> Position:
         """How far the pipeline has come in a table that is there."""
         # First of all, so that what is published between the queries makes this position an old
         # one, and not the loads that it does not know of known.
-        token = self.token(client, pipeline)
+        token = self.token(client, pipeline, there=True)
         parameters = [self.place.key, pipeline]
         entries = self._entries(client, _LAST, parameters)
         inputs: dict[str, InputIdentity] = {}
@@ -115,15 +124,23 @@ class PostgresLedger:
             inputs = {row[0]: InputIdentity(*row) for row in loaded}
         return Position(token, entries[0] if entries else None, inputs)
 
-    def check_position(self, client: PostgresClient, load: Load) -> None:
+    def check_position(self, client: PostgresClient, load: Load, *, there: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
 
         It holds for the transaction only if the target is locked.
 
-        :raises PositionMovedError: another run published.
+        :param there: the table existed when this transaction began.
+        :raises PositionMovedError: another run published, or the table was replaced or dropped.
         """
         if load.follows is not None:
-            check_position(load, self.token(client, load.pipeline), where=client.where)
+            token = self.token(client, load.pipeline, there=there)
+            check_position(load, token, where=client.where)
+
+    def later_by_column(self, client: PostgresClient, load_id: str) -> int:
+        """Count the loads by column of the same pipeline that came after this one."""
+        parameters = [self.place.key, load_id]
+        rows = client.query(self._sql(_LATER_BY_COLUMN), parameters, doing="the ledger of")
+        return int(rows[0][0])
 
     def is_superseded(self, client: PostgresClient, load_id: str) -> bool:
         """Whether another load replaced rows of this one after it was published (`supersedes`)."""
@@ -171,9 +188,16 @@ class PostgresLedger:
         rows = client.query(self._sql(_TAKE_OVER), [load_id, self.place.key], doing="the ledger of")
         return int(rows[0][0])
 
-    def mark_undone(self, client: PostgresClient, load_id: str) -> None:
-        """Say that the load is published no more."""
-        client.execute(self._sql(_UNDONE), [load_id, self.place.key], doing="the ledger of")
+    def mark_undone(self, client: PostgresClient, entry: LedgerEntry) -> None:
+        """Say that the load is published no more.
+
+        Where it made the table anew, only its entry says that the rows of older loads are gone: so
+        these are not published any more either.
+        """
+        parameters = [entry.load_id, self.place.key]
+        if entry.created:
+            client.execute(self._sql(_RETIRE_OLDER), parameters, doing="the ledger of")
+        client.execute(self._sql(_UNDONE), parameters, doing="the ledger of")
 
     def application(self, load: Load, epoch: int) -> str:
         """Name the session that writes an attempt, at most 63 bytes: seen in pg_stat_activity."""
@@ -246,6 +270,12 @@ RETURNING epoch
 _UNDONE = """
 UPDATE table_placeholder SET status = 'undone' WHERE load_id = $1 AND target = $2
 """
+_RETIRE_OLDER = """
+UPDATE table_placeholder SET status = 'undone'
+WHERE target = $2 AND status = 'published' AND published_at < (
+  SELECT published_at FROM table_placeholder WHERE load_id = $1 AND target = $2
+)
+"""
 
 _ENTRIES = """
 SELECT load_id, pipeline, "window", target, mode, published_epoch, input_hash, contract_hash,
@@ -259,12 +289,21 @@ ORDER BY published_at
 """
 _ENTRY = _ENTRIES.replace("ORDER BY published_at", "AND load_id = $2")
 
-_NEWEST = """
+_COUNT_UNDONE = """
+SELECT count(*) FROM table_placeholder
+WHERE target = $1 AND pipeline = $2 AND status = 'undone'
+"""
+
+# The pipeline's newest load, and those after it that cleared the table.
+_TOKENS = """
 SELECT load_id || '/' || published_epoch
 FROM table_placeholder
-WHERE target = $1 AND pipeline = $2 AND status = 'published'
-ORDER BY published_at DESC
-LIMIT 1
+WHERE target = $1 AND status = 'published' AND (pipeline = $2 OR mode = 'replace' OR created)
+  AND published_at >= (
+    SELECT max(published_at) FROM table_placeholder
+    WHERE target = $1 AND pipeline = $2 AND status = 'published'
+  )
+ORDER BY published_at
 """
 
 _KEPT = """AND pipeline = $2 AND published_at >= (
@@ -283,6 +322,14 @@ WHERE target = $1 AND status = 'published'
   AND ("window" LIKE 'input:%' OR "window" LIKE 'after:%')
 """
 _LOADED += _KEPT
+
+_LATER_BY_COLUMN = """
+SELECT count(*)
+FROM table_placeholder AS mine
+JOIN table_placeholder AS other ON other.target = mine.target AND other.pipeline = mine.pipeline
+WHERE mine.target = $1 AND mine.load_id = $2 AND other.status = 'published'
+  AND other.positions -> 'column' IS NOT NULL AND other.published_at > mine.published_at
+"""
 
 _SUPERSEDED = """
 SELECT count(*) > 0

@@ -97,6 +97,7 @@ class PostgresSession:
         self._staging: _Staging | None = None
         self._lookups: PostgresLookups | None = None
         self._rows = 0
+        self._made_table = False
         self._input_failure: BaseException | None = None
 
     @property
@@ -239,7 +240,10 @@ class PostgresSession:
         """
         client, attempt = self._client, self._attempt
         if attempt.load.follows is not None:
-            self._ledger.check_position(client, attempt.load)
+            there = not self._made_table and (
+                read_relation(client, self._plan.place, where=client.where) is not None
+            )
+            self._ledger.check_position(client, attempt.load, there=there)
         else:
             self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=lock)
 
@@ -262,6 +266,7 @@ class PostgresSession:
             self._client.execute(
                 statements.create_table(place, self._plan.created), doing="to create"
             )
+            self._made_table = True
             return
         # Another load created it while this one waited for the lock, or before.
         found = plan_write(

@@ -10,6 +10,7 @@ from airflow_etl_provider.engines.targets.ledger import (
     check_undone,
     judge_reload,
     judge_undo,
+    refuse_undo_below_mark,
     require_load_columns,
 )
 from airflow_etl_provider.engines.targets.postgres.altering import plan_altered
@@ -156,27 +157,29 @@ class PostgresTarget:
 
     def _judge_undo(
         self, client: PostgresClient, ledger: PostgresLedger, load_id: str
-    ) -> tuple[LedgerEntry, bool]:
-        """The load, and whether there is a table at all."""
+    ) -> tuple[LedgerEntry, bool, bool]:
+        """The load, whether there is a table at all, and whether that was made anew since."""
         entries = ledger.entries(client, load_id) if ledger.is_there(client) else []
         relation = read_relation(client, ledger.place, where=self.name)
         marked = relation is None or relation.column("_etl_load_id") is not None
         entry = entries[0] if entries else None
         judged = judge_undo(entry, load_id, target=self.name, load_columns=marked)
-        return judged, relation is not None
+        gone = relation is None or ledger.is_superseded(client, load_id)
+        later = ledger.later_by_column(client, load_id)
+        refuse_undo_below_mark(judged, later=later, gone=gone)
+        return judged, relation is not None, gone
 
     def _undo(self, client: PostgresClient, ledger: PostgresLedger, load_id: str) -> Undone:
-        entry, there = self._judge_undo(client, ledger, load_id)
+        entry, there, gone = self._judge_undo(client, ledger, load_id)
         deleted = 0
         if there:
             deleted = client.execute(
                 delete_load(ledger.place), [load_id], doing="to remove the load from"
             )
-        gone = not there or ledger.is_superseded(client, load_id)
         check_undone(entry, deleted=deleted, gone=gone)
         # What is deferred fails here, where the server still names the constraint.
         client.execute("SET CONSTRAINTS ALL IMMEDIATE", doing="to remove the load from")
-        ledger.mark_undone(client, load_id)
+        ledger.mark_undone(client, entry)
         return Undone(entry, deleted)
 
     def position(self, pipeline: str, *, with_inputs: bool) -> Position:
@@ -187,7 +190,7 @@ class PostgresTarget:
             if not ledger.is_there(client):
                 return Position()
             if read_relation(client, place, where=self.name) is None:
-                return Position(ledger.token(client, pipeline))
+                return Position(ledger.token(client, pipeline, there=False))
             return ledger.position(client, pipeline, with_inputs=with_inputs)
 
     def close(self) -> None:
@@ -222,7 +225,7 @@ class PostgresTarget:
             # The epoch is not counted: whoever loads other input under this id may go on.
             client.rollback()
             return Attempt(load, schema, write, plan, previous.epoch, verdict, previous)
-        ledger.check_position(client, load)
+        ledger.check_position(client, load, there=relation is not None)
         client.commit()
         if load.follows is None:
             client.start()
