@@ -316,7 +316,7 @@ def test_evolve_puts_null_where_a_field_is_lost(shop: Shop) -> None:
         both="string",
     )
     shop.csv("id,city\n1,Bonn\n2,Rom\n")
-    report = shop.load("evolve", mapping=mapping, filter="name is null")
+    report = shop.load("evolve", mapping=mapping)
     assert changes(report) == [("field_missing", "name", "string")]
     assert shop.rows() == [(1, None, "Bonn"), (2, None, "Rom")]
 
@@ -337,6 +337,67 @@ def test_evolve_stops_where_a_lost_field_fills_what_needs_a_value(shop: Shop, ne
     target = {"mode": "merge", "key": ["id"]}
     with pytest.raises(SchemaDriftError, match="of the target needs a value"):
         shop.load("evolve", mapping=TWO, target=target)
+
+
+LOST = contract(
+    {"id": "string", "name": "string", "op": "string", "changed": "string"},
+    {"id": ID, "name": NAME, "seen": {"from": "changed", "convert": "cast"}},
+    id="int64",
+    name="string",
+    seen="timestamp",
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "pipeline", "told"),
+    [
+        ("id,name,op", {"target": {"latest_by": "seen"}}, "'seen' of the target needs a value"),
+        ("id,name,changed", {"target": {"deletes": {"when": "OP = 'D'"}}}, "`deletes.when`"),
+        ("id,name,changed", {"filter": "op is distinct from 'X'"}, "`filter`"),
+        (
+            "id,name,changed",
+            {
+                "mapping": LOST
+                | {"columns": LOST["columns"] | {"name": NAME | {"when": "op = 'X'"}}}
+            },
+            "`when` of column 'name'",
+        ),
+        (
+            "id,name,op",
+            {"source": {"incremental": {"by": "column", "column": "seen"}}},
+            "'seen' of the target needs a value",
+        ),
+        (
+            "id,name,changed",
+            {"source": {"incremental": {"by": "column", "column": "op"}}},
+            "`incremental` goes by it",
+        ),
+    ],
+)
+def test_evolve_stops_where_a_lost_field_decides_over_records(
+    shop: Shop, header: str, pipeline: dict[str, Any], told: str
+) -> None:
+    shop.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text, seen timestamp)")
+    shop.sql("INSERT INTO t VALUES (1, 'Ada', TIMESTAMP '2024-01-01')")
+    shop.csv(f"{header}\n1,Bob,{'2025-01-01' if 'changed' in header else 'U'}\n")
+    target = {"mode": "merge", "key": ["id"]} | pipeline.get("target", {})
+    source = {"location": str(shop.folder / "a.csv")} | pipeline.get("source", {})
+    with pytest.raises(SchemaDriftError) as error:
+        shop.load("evolve", **({"mapping": LOST} | pipeline | {"target": target, "source": source}))
+    assert told in str(error.value)
+    assert [change.name for change in error.value.changes] == [
+        "changed" if "op" in header else "op"
+    ]
+
+
+def test_evolve_goes_on_where_a_conversion_fills_latest_by(shop: Shop) -> None:
+    columns = LOST["columns"] | {
+        "seen": {"from": "changed", "convert": ["cast", {"default": "2025-01-01T00:00:00"}]}
+    }
+    shop.csv("id,name,op\n1,Bob,U\n")
+    target = {"mode": "merge", "key": ["id"], "latest_by": "seen"}
+    shop.load("evolve", mapping=LOST | {"columns": columns}, target=target)
+    assert shop.rows("id, name") == [(1, "Bob")]
 
 
 def test_evolve_gives_the_table_what_the_contract_says(shop: Shop) -> None:
