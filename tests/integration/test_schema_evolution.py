@@ -116,6 +116,10 @@ TWO = contract(
 )
 
 
+SOON = {"lock_timeout": 3}
+"""Whoever waits for itself fails before the test's patience is over."""
+
+
 # --- by name
 
 
@@ -398,6 +402,39 @@ def test_evolve_goes_on_where_a_conversion_fills_latest_by(shop: Shop) -> None:
     target = {"mode": "merge", "key": ["id"], "latest_by": "seen"}
     shop.load("evolve", mapping=LOST | {"columns": columns}, target=target)
     assert shop.rows("id, name") == [(1, "Bob")]
+
+
+@pytest.mark.parametrize(
+    ("column", "there"), [("code", "id bigint"), ("code", "id bigint, code integer")]
+)
+def test_unique_looks_for_keys_of_a_column_that_evolve_adds_or_widens(
+    shop: Shop, column: str, there: str
+) -> None:
+    shop.sql(f"CREATE TABLE t ({there})")
+    shop.sql(f"INSERT INTO t SELECT {'1' if there == 'id bigint' else '1, 5'}")
+    mapping = contract(
+        {"id": "string", "code": "string"},
+        {"id": ID, "code": {"from": "code", "convert": "cast"}},
+        id="int64",
+        code="int64",
+    )
+    shop.csv("id,code\n2,5\n3,30000000000\n3,30000000000\n")
+    report = shop.load(
+        "evolve", mapping=mapping, target=SOON, rules=[{"column": column, "unique": True}]
+    )
+    known = int("code" in there)
+    assert (report.rows_loaded, report.rows_quarantined) == (2 - known, 1 + known)
+    assert len(shop.rows()) == 3 - known
+
+
+def test_evolve_goes_with_rules_that_look_keys_up(shop: Shop) -> None:
+    shop.sql("CREATE TABLE t (id bigint, boss bigint)")
+    shop.sql("INSERT INTO t VALUES (1, NULL), (2, 1)")
+    shop.csv("id,boss,phone\n1,2,0301\n3,2,0302\n4,9,0303\n")
+    rules = [{"column": "id", "unique": True}, {"column": "boss", "references": "t.id"}]
+    report = shop.load("evolve", target=SOON, rules=rules)
+    assert changes(report) == [("column_added", "phone", "string")]
+    assert shop.rows("id, boss, phone") == [(1, None, None), (2, 1, None), (3, 2, "0302")]
 
 
 def test_evolve_gives_the_table_what_the_contract_says(shop: Shop) -> None:

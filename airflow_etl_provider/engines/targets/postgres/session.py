@@ -155,6 +155,9 @@ class PostgresSession:
             self._check_turn(lock=True)
             if checked is not None:
                 checked.check_again()
+            if self._lookups is not None:
+                # It holds the tables that it looked at, also against our own ALTER TABLE.
+                self._lookups.close()
             alter_table(client, self._plan.place, attempt.write)
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
