@@ -21,6 +21,7 @@ from airflow_etl_provider.exceptions import (
     EtlError,
     SchemaDriftError,
     SpecificationError,
+    TargetChangedError,
     TargetSchemaError,
 )
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.batch import Progress
 
 
 class Shop:
@@ -46,7 +48,13 @@ class Shop:
         pq.write_table(pa.table(columns), self.folder / "a.parquet")
 
     def load(
-        self, policy: str | None = None, *, file: str = "a.csv", target: Any = None, **more: Any
+        self,
+        policy: str | None = None,
+        *,
+        file: str = "a.csv",
+        target: Any = None,
+        progress: Callable[[Progress], None] | None = None,
+        **more: Any,
     ) -> RunReport:
         written: dict[str, Any] = {
             "pipeline": "p",
@@ -63,6 +71,7 @@ class Shop:
             base=self.folder,
             options=EngineOptions(threads=2),
             clock=lambda: datetime.now(timezone.utc),
+            progress=progress,
         )
 
     def rows(self, columns: str = "*") -> list[Any]:
@@ -477,6 +486,57 @@ def test_every_mode_evolves(shop: Shop, mode: str) -> None:
     }
     new = [(3, "Cy", "x")] if mode == "append" else [(2, "Bert", "y"), (3, "Cy", "x")]
     assert shop.rows() == kept[mode] + new
+
+
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    ("policy", "somebody"),
+    [
+        (None, "ALTER TABLE t ALTER COLUMN name SET DATA TYPE bigint"),
+        ("evolve", "ALTER TABLE t ADD COLUMN phone date"),
+    ],
+)
+def test_columns_that_somebody_changes_meanwhile_let_the_load_run_again(
+    shop: Shop, policy: str | None, somebody: str
+) -> None:
+    shop.sql("CREATE TABLE t (id bigint, name integer)")
+    shop.csv("id,name,phone\n1,5,0301\n")
+
+    def change(progress: Progress) -> None:
+        if progress.stage == "publishing":
+            shop.sql(somebody)
+
+    with pytest.raises(TargetChangedError, match="Run again"):
+        shop.load(policy, progress=change)
+    assert shop.rows() == []
+
+
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    ("table", "because"),
+    [
+        ("CREATE TABLE t (id bigint, n integer); CREATE INDEX i ON t (n)", "the index i"),
+        ("CREATE TABLE t (id bigint, n integer); CREATE INDEX i ON t (id)", "the index i"),
+        ("CREATE TABLE t (id bigint, n integer UNIQUE)", "its UNIQUE constraint"),
+        ("CREATE TABLE t (id bigint, n integer CHECK (n > 0))", "its CHECK constraint"),
+        (
+            "CREATE TABLE t (id int8 UNIQUE, n int4); CREATE TABLE c (x bigint REFERENCES t(id))",
+            "a FOREIGN KEY of table c",
+        ),
+    ],
+)
+def test_what_duckdb_can_not_widen_stops_before_the_first_row(
+    shop: Shop, table: str, because: str
+) -> None:
+    shop.sql(table)
+    shop.csv("id,n\n1,1.5\n")
+    stages: list[str] = []
+    with pytest.raises(TargetSchemaError, match=because):
+        shop.load("evolve", progress=lambda progress: stages.append(progress.stage))
+    assert "publishing" not in stages
+    shop.csv("id,n,new\n1,1,x\n")
+    shop.load("evolve")
+    assert shop.rows() == [(1, 1, "x")]
 
 
 def test_a_load_that_fails_alters_nothing(shop: Shop) -> None:

@@ -25,7 +25,10 @@ from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
 from airflow_etl_provider.exceptions import (
     CancelledError,
     LoadConflictError,
+    PositionMovedError,
+    TargetChangedError,
     TargetDataError,
+    TargetError,
     TargetSchemaError,
     TargetUnavailableError,
 )
@@ -228,8 +231,11 @@ class PostgresSession:
                 raise RuntimeError(f"a session that has {self._state.value} can't do this")
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
+                moved = self._moved() if isinstance(error, TargetDataError) else None
                 self._end()
+                if moved is not None:
+                    raise moved from None
                 raise
             if self._abandoned.is_set() and self._state is not _State.ENDED:
                 self._end()
@@ -245,6 +251,25 @@ class PostgresSession:
             self._ledger.check_position(client, attempt.load)
         else:
             self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=lock)
+
+    def _moved(self) -> PositionMovedError | None:
+        """Tell whether rows were refused because another run has published the same ones.
+
+        It may have waited for that run at an index of the table, long before it publishes.
+        """
+        load = self._attempt.load
+        if load.follows is None or self._abandoned.is_set():
+            return None
+        try:
+            self._client.rollback()
+            self._client.start()
+            self._ledger.check_position(self._client, load)
+        except PositionMovedError as error:
+            return error
+        except TargetError as error:
+            # What the table said of the rows is told, then.
+            log.debug("load %s: its position is unknown (%s)", load.load_id, error.code)
+        return None
 
     def _aborted(self) -> CancelledError:
         return CancelledError(
@@ -267,15 +292,19 @@ class PostgresSession:
             )
             return
         # Another load created it while this one waited for the lock, or before.
-        found = plan_write(
-            relation,
-            place=place,
-            schema=attempt.schema,
-            write=attempt.write,
-            where=self._client.where,
-        )
-        if found.arrow_schema != self._plan.arrow_schema:
-            raise TargetSchemaError(
+        try:
+            found = plan_write(
+                relation,
+                place=place,
+                schema=attempt.schema,
+                write=attempt.write,
+                where=self._client.where,
+            )
+        except TargetSchemaError:
+            # By the table as it is, another run may well plan something that fits.
+            found = None
+        if found is None or found.arrow_schema != self._plan.arrow_schema:
+            raise TargetChangedError(
                 f"{self._client.where} was created meanwhile with other columns than this load's.",
                 hint="Run again; the load then goes by the table as it is.",
             )

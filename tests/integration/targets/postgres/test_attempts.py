@@ -12,11 +12,13 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from airflow_etl_provider.engines.targets.base import WriteSpec
+from airflow_etl_provider.engines.targets.base import START, WriteSpec
 from airflow_etl_provider.exceptions import (
     CancelledError,
     EtlError,
     FencedError,
+    PositionMovedError,
+    TargetDataError,
     TargetError,
     TargetUnavailableError,
 )
@@ -364,3 +366,35 @@ def test_rows_that_others_refer_to_can_not_be_undone(warehouse) -> None:
         warehouse.target("t").undo("a" * 32)
     assert warehouse.sql("SELECT count(*) FROM t") == [(3,)]
     assert len(warehouse.target("t").ledger()) == 1
+
+
+def following(warehouse, run_id: str):
+    return warehouse.target("t").begin(
+        load=warehouse.load_id(follows=START, run_id=run_id),
+        schema=warehouse.schema_of(ROWS),
+        write=WriteSpec("append"),
+    )
+
+
+def test_a_run_whose_rows_another_one_publishes_meanwhile_tells_that_the_position_moved(
+    warehouse,
+) -> None:
+    """It waits for the other's rows in the table's index, and is refused by it."""
+    warehouse.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    with following(warehouse, "run 1") as first, following(warehouse, "run 2") as second:
+        warehouse.write_all(first, ROWS)
+
+        def batches():
+            first.publish(warehouse.publication(3))
+            yield from ROWS.cast(second.arrow_schema).to_batches()
+
+        with pytest.raises(PositionMovedError):
+            second.write(pa.RecordBatchReader.from_batches(second.arrow_schema, batches()))
+    assert warehouse.sql("SELECT count(*) FROM t") == [(3,)]
+
+
+def test_rows_that_the_table_refuses_are_told_where_the_position_is_the_same(warehouse) -> None:
+    warehouse.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    warehouse.sql("INSERT INTO t VALUES (2, 'theirs')")
+    with following(warehouse, "run 1") as session, pytest.raises(TargetDataError):
+        warehouse.write_all(session, ROWS)
