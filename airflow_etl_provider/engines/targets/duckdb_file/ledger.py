@@ -45,6 +45,9 @@ _TABLES = (
     """,
 )
 
+_ADDED_LATER = {"created": "BOOLEAN DEFAULT false"}
+"""Columns that the ledgers of earlier versions lack."""
+
 _INSERT = """
     INSERT INTO main._etl_loads BY NAME SELECT
         $target AS target, $load_id AS load_id,
@@ -72,8 +75,17 @@ class FileLedger:
         self.shown = shown
 
     def create(self) -> None:
+        """Create what is missing, also in a ledger of an earlier version."""
         for statement in _TABLES:
             self.connection.execute(statement)
+        held = run_sql(
+            self.connection,
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'main' AND table_name = '_etl_loads'",
+        )
+        for name, kind in _ADDED_LATER.items():
+            if (name,) not in held:
+                self.connection.execute(f"ALTER TABLE main._etl_loads ADD COLUMN {name} {kind}")
 
     def entries(self) -> list[LedgerEntry]:
         """Oldest first; none where the file has no ledger."""

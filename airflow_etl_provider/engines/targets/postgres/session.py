@@ -263,7 +263,7 @@ class PostgresSession:
         try:
             self._client.rollback()
             self._client.start()
-            self._ledger.check_position(self._client, load)
+            self._check_turn(lock=False)
         except PositionMovedError as error:
             return error
         except TargetError as error:

@@ -441,3 +441,38 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_quarantines_lie_beside_the_file(file: Path) -> None:
     assert DuckDbTarget(file, table="orders").quarantine_home == f"{file}.quarantine"
     assert str(os.getpid()) not in DuckDbTarget(file, table="orders").name
+
+
+# --- the ledger --------------------------------------------------------------------------------
+
+OLD_LEDGER = """
+    CREATE TABLE main._etl_loads (
+        target VARCHAR NOT NULL, load_id VARCHAR NOT NULL, publication BIGINT NOT NULL,
+        pipeline VARCHAR NOT NULL, "window" VARCHAR NOT NULL, mode VARCHAR NOT NULL,
+        epoch BIGINT NOT NULL, input_hash VARCHAR NOT NULL, contract_hash VARCHAR NOT NULL,
+        run_id VARCHAR NOT NULL, published_at VARCHAR NOT NULL, rows_read BIGINT NOT NULL,
+        rows_loaded BIGINT NOT NULL, rows_quarantined BIGINT NOT NULL,
+        rows_filtered BIGINT NOT NULL, rows_deduplicated BIGINT NOT NULL,
+        rows_deleted BIGINT NOT NULL, quarantine VARCHAR, quarantine_checksum VARCHAR,
+        positions VARCHAR NOT NULL
+    );
+    CREATE TABLE orders (id BIGINT, name VARCHAR);
+    INSERT INTO main._etl_loads VALUES (
+        'main.orders', 'old', 1, 'orders', 'input:x', 'append', 1, 'i', 'c', 'r',
+        '2026-01-01T00:00:00+00:00', 1, 1, 0, 0, 0, 0, NULL, NULL,
+        '{"inputs": [{"name": "a.csv", "size": 3, "version": "v"}]}'
+    )
+"""
+"""As the first version made it."""
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(file: Path, loader: Loader) -> None:
+    sql(file, OLD_LEDGER)
+    target = DuckDbTarget(file, table="orders")
+    found = target.position("orders", with_inputs=True)
+    assert (found.token, list(found.inputs)) == ("old/1", ["a.csv"])
+    loader.run(target, loader.schema(id="int64", name="string"), ROW)
+    assert [(entry.load_id == "old", entry.created) for entry in target.ledger()] == [
+        (True, False),
+        (False, False),
+    ]
