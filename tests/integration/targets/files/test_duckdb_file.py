@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from airflow_etl_provider.engines.targets.base import WriteSpec
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.engines.targets.base import Publication, WriteSpec
 from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
 from airflow_etl_provider.exceptions import (
     TargetDataError,
@@ -476,3 +477,37 @@ def test_a_ledger_of_an_earlier_version_goes_on(file: Path, loader: Loader) -> N
         (True, False),
         (False, False),
     ]
+
+
+def test_positions_of_loads_that_are_not_asked_for_are_not_read(file: Path, loader: Loader) -> None:
+    """They may be large, and there is one more with every load."""
+    target, schema = DuckDbTarget(file, table="orders"), loader.schema(id="int64", name="string")
+    for load_id in ("a", "b"):
+        loader.run(target, schema, ROW, load=loader.load(load_id), mode="append")
+    sql(file, "UPDATE main._etl_loads SET positions = 'unreadable' WHERE load_id = 'a'")
+    found = target.position("orders", with_inputs=False)
+    assert (found.token, found.last and found.last.positions) == ("b/1", {})
+    loader.run(target, schema, ROW, load=loader.load("c", follows=found.token), mode="append")
+    with target.begin(load=loader.load("b"), schema=schema, write=APPEND) as session:
+        assert session.already_loaded is not None
+
+
+def test_inputs_are_those_of_the_newest_load_that_took_them(file: Path, loader: Loader) -> None:
+    target, schema = DuckDbTarget(file, table="orders"), loader.schema(id="int64", name="string")
+    taken: dict[str, tuple[dict[str, object], ...]] = {
+        "input:1": ({"name": "a", "size": 1, "version": "1"}, {"name": "b", "size": 1}),
+        "after:2": ({"name": "a", "size": 2, "version": None}, {"name": 'c"\n', "size": None}),
+        "2026-11-01": ({"name": "a", "size": 9, "version": "9"},),
+        "input:3": (),
+    }
+    for number, (window, inputs) in enumerate(taken.items()):
+        load = loader.load(str(number), window=window)
+        with target.begin(load=load, schema=schema, write=APPEND) as session:
+            rows = loader.write(session, ROW)
+            positions = {"inputs": list(inputs)} if inputs else {}
+            session.publish(Publication(rows, 0, 0, 0, positions=positions))
+    assert dict(target.position("orders", with_inputs=True).inputs) == {
+        "a": InputIdentity("a", 2, None),
+        "b": InputIdentity("b", 1, None),
+        'c"\n': InputIdentity('c"\n', None, None),
+    }
