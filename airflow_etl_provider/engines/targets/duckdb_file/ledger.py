@@ -20,7 +20,7 @@ from airflow_etl_provider.engines.targets.ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -65,7 +65,10 @@ _INPUTS = """
     ORDER BY publication, place
 """
 
-FETCHED_ROWS = 10_000
+_SIZES = "SELECT load_id, strlen(positions) FROM main._etl_loads WHERE target = ?"
+
+PARSED_BYTES = 2**23
+"""Of positions that are parsed at once: DuckDB takes some times as much memory for them."""
 
 _ADDED_LATER = {"created": "BOOLEAN DEFAULT false"}
 """Columns that the ledgers of earlier versions lack."""
@@ -133,9 +136,10 @@ class FileLedger:
     def _inputs(self, entries: Sequence[LedgerEntry]) -> dict[str, InputIdentity]:
         """By name what the loads took whole, as they took it last."""
         whole = [entry.load_id for entry in entries if takes_whole_inputs(entry.window)]
-        cursor = self.connection.execute(_INPUTS, [self.table, whole])
+        sizes = dict(self.connection.execute(_SIZES, [self.table]).fetchall() if whole else ())
         inputs: dict[str, InputIdentity] = {}
-        while rows := cursor.fetchmany(FETCHED_ROWS):
+        for group in _groups(whole, sizes):
+            rows = self.connection.execute(_INPUTS, [self.table, group]).fetchall()
             inputs |= {name: InputIdentity(name, size, version) for name, size, version in rows}
         return inputs
 
@@ -229,3 +233,17 @@ class FileLedger:
 
     def _entry(self, values: dict[str, Any]) -> LedgerEntry:
         return replace(entry_from_dict(values), target=self.shown)
+
+
+def _groups(load_ids: Sequence[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+    """Split loads, in order, by how much their positions are together."""
+    group: list[str] = []
+    taken = 0
+    for load_id in load_ids:
+        if group and taken + sizes[load_id] > PARSED_BYTES:
+            yield group
+            group, taken = [], 0
+        group.append(load_id)
+        taken += sizes[load_id]
+    if group:
+        yield group

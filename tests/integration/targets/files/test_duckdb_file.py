@@ -11,8 +11,9 @@ import pytest
 
 from airflow_etl_provider.contracts.load import InputIdentity
 from airflow_etl_provider.engines.targets.base import Publication, WriteSpec
-from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget, ledger
 from airflow_etl_provider.exceptions import (
+    TargetChangedError,
     TargetDataError,
     TargetError,
     TargetMissingError,
@@ -303,7 +304,7 @@ def test_columns_that_change_under_a_running_load_stop_it(file: Path, loader: Lo
     with target.begin(load=loader.load(), schema=schema, write=APPEND) as session:
         loader.write(session, ROW)
         sql(file, "alter table orders alter id type varchar")
-        with pytest.raises(TargetSchemaError, match="changed while the load was running"):
+        with pytest.raises(TargetChangedError, match="changed while the load was running"):
             session.publish(loader.publication(1))
     assert sql(file, "select * from orders") == []
 
@@ -492,7 +493,11 @@ def test_positions_of_loads_that_are_not_asked_for_are_not_read(file: Path, load
         assert session.already_loaded is not None
 
 
-def test_inputs_are_those_of_the_newest_load_that_took_them(file: Path, loader: Loader) -> None:
+@pytest.mark.parametrize("at_once", [ledger.PARSED_BYTES, 1])
+def test_inputs_are_those_of_the_newest_load_that_took_them(
+    file: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(ledger, "PARSED_BYTES", at_once)
     target, schema = DuckDbTarget(file, table="orders"), loader.schema(id="int64", name="string")
     taken: dict[str, tuple[dict[str, object], ...]] = {
         "input:1": ({"name": "a", "size": 1, "version": "1"}, {"name": "b", "size": 1}),
