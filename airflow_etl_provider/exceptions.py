@@ -165,7 +165,7 @@ class TargetDataError(TargetError):
 
 
 class TargetChangedError(TargetError):
-    """Others wrote into the target what this load relied on not being there."""
+    """Others changed the target while this load ran, so that it fits it no more."""
 
     code = "target_changed"
 

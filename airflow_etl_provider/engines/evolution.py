@@ -19,6 +19,7 @@ from airflow_etl_provider.contracts.drift import (
     contains,
     widened,
 )
+from airflow_etl_provider.contracts.expressions import parse_expression
 from airflow_etl_provider.contracts.load import LOAD_COLUMNS
 from airflow_etl_provider.contracts.mapping import ColumnMapping
 from airflow_etl_provider.contracts.report import SchemaChange
@@ -27,6 +28,8 @@ from airflow_etl_provider.engines.sources.padded import PaddedSource
 from airflow_etl_provider.exceptions import SchemaDriftError, SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_etl_provider.contracts.drift import Change
     from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -311,23 +314,52 @@ class _Evolver:
             self._types[name] = wider
 
     def _check_lost(self, lost: list[FieldRemoved]) -> None:
-        """Refuse what would put NULL into every row of a column that has to have a value."""
+        """Refuse what NULL in place of a lost field would make wrong for every record."""
         gone = {change.name for change in lost}
         stuck = []
         for name, mapping in self._columns.items():
             only_lost = bool(mapping.from_) and gone.issuperset(mapping.from_)
             fills = any(step.handles_null for step in mapping.convert)
-            stored = (self._table or {}).get(name)
-            needed = stored is not None and not stored.nullable
-            if only_lost and not fills and (needed or name in self._pipeline.target.key):
-                stuck.append(name)
+            if only_lost and not fills and self._needs_value(name):
+                stuck.append(f"{name!r} of the target needs a value")
+        incremental = self._pipeline.source.incremental
+        if incremental is not None and incremental.column in gone - self._columns.keys():
+            stuck.append("`incremental` goes by it")
+        for key, sql in self._conditions():
+            if gone.intersection(self._fields_in(sql)):
+                stuck.append(f"{key} asks for it")
         if stuck:
             raise SchemaDriftError(
-                f"{self._source.name} has changed: {_listed(tuple(lost))}; and "
-                f"{', '.join(map(repr, stuck))} of the target needs a value. Nothing was read.",
+                f"{self._source.name} has changed: {_listed(tuple(lost))}; and {', '.join(stuck)}. "
+                "Nothing was read.",
                 changes=tuple(lost),
-                hint="Have the field written again, or change the contract.",
+                hint="Have the field written again, or change the contract and the pipeline.",
             )
+
+    def _needs_value(self, name: str) -> bool:
+        """Whether rows without a value in a column of the target can't be loaded, or go nowhere."""
+        target, incremental = self._pipeline.target, self._pipeline.source.incremental
+        stored = (self._table or {}).get(name)
+        needed = {*target.key, target.latest_by, incremental.column if incremental else None}
+        return name in needed or (stored is not None and not stored.nullable)
+
+    def _conditions(self) -> Iterator[tuple[str, str]]:
+        """What decides by the fields of a record, with the key that it is written under."""
+        pipeline = self._pipeline
+        if pipeline.filter is not None:
+            yield "`filter`", pipeline.filter
+        if pipeline.target.deletes is not None:
+            yield "`deletes.when`", pipeline.target.deletes.when
+        for name, mapping in self._columns.items():
+            if mapping.when is not None:
+                yield f"`when` of column {name!r}", mapping.when
+
+    def _fields_in(self, sql: str) -> set[str]:
+        """The fields that a condition names, as the contract spells them."""
+        known = self._contract.source.fields
+        named = parse_expression(sql, kind="filter").columns
+        folded = {name.lower() for name in named if name not in known}
+        return {name for name in known if name in named or name.lower() in folded}
 
 
 def _best_type(source: Source, name: str) -> LogicalType:

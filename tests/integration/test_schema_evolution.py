@@ -21,6 +21,7 @@ from airflow_etl_provider.exceptions import (
     EtlError,
     SchemaDriftError,
     SpecificationError,
+    TargetChangedError,
     TargetSchemaError,
 )
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.batch import Progress
 
 
 class Shop:
@@ -46,7 +48,13 @@ class Shop:
         pq.write_table(pa.table(columns), self.folder / "a.parquet")
 
     def load(
-        self, policy: str | None = None, *, file: str = "a.csv", target: Any = None, **more: Any
+        self,
+        policy: str | None = None,
+        *,
+        file: str = "a.csv",
+        target: Any = None,
+        progress: Callable[[Progress], None] | None = None,
+        **more: Any,
     ) -> RunReport:
         written: dict[str, Any] = {
             "pipeline": "p",
@@ -63,6 +71,7 @@ class Shop:
             base=self.folder,
             options=EngineOptions(threads=2),
             clock=lambda: datetime.now(timezone.utc),
+            progress=progress,
         )
 
     def rows(self, columns: str = "*") -> list[Any]:
@@ -114,6 +123,10 @@ NAME = {"from": "name"}
 TWO = contract(
     {"id": "string", "name": "string"}, {"id": ID, "name": NAME}, id="int64", name="string"
 )
+
+
+SOON = {"lock_timeout": 3}
+"""Whoever waits for itself fails before the test's patience is over."""
 
 
 # --- by name
@@ -316,7 +329,7 @@ def test_evolve_puts_null_where_a_field_is_lost(shop: Shop) -> None:
         both="string",
     )
     shop.csv("id,city\n1,Bonn\n2,Rom\n")
-    report = shop.load("evolve", mapping=mapping, filter="name is null")
+    report = shop.load("evolve", mapping=mapping)
     assert changes(report) == [("field_missing", "name", "string")]
     assert shop.rows() == [(1, None, "Bonn"), (2, None, "Rom")]
 
@@ -337,6 +350,100 @@ def test_evolve_stops_where_a_lost_field_fills_what_needs_a_value(shop: Shop, ne
     target = {"mode": "merge", "key": ["id"]}
     with pytest.raises(SchemaDriftError, match="of the target needs a value"):
         shop.load("evolve", mapping=TWO, target=target)
+
+
+LOST = contract(
+    {"id": "string", "name": "string", "op": "string", "changed": "string"},
+    {"id": ID, "name": NAME, "seen": {"from": "changed", "convert": "cast"}},
+    id="int64",
+    name="string",
+    seen="timestamp",
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "pipeline", "told"),
+    [
+        ("id,name,op", {"target": {"latest_by": "seen"}}, "'seen' of the target needs a value"),
+        ("id,name,changed", {"target": {"deletes": {"when": "OP = 'D'"}}}, "`deletes.when`"),
+        ("id,name,changed", {"filter": "op is distinct from 'X'"}, "`filter`"),
+        (
+            "id,name,changed",
+            {
+                "mapping": LOST
+                | {"columns": LOST["columns"] | {"name": NAME | {"when": "op = 'X'"}}}
+            },
+            "`when` of column 'name'",
+        ),
+        (
+            "id,name,op",
+            {"source": {"incremental": {"by": "column", "column": "seen"}}},
+            "'seen' of the target needs a value",
+        ),
+        (
+            "id,name,changed",
+            {"source": {"incremental": {"by": "column", "column": "op"}}},
+            "`incremental` goes by it",
+        ),
+    ],
+)
+def test_evolve_stops_where_a_lost_field_decides_over_records(
+    shop: Shop, header: str, pipeline: dict[str, Any], told: str
+) -> None:
+    shop.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text, seen timestamp)")
+    shop.sql("INSERT INTO t VALUES (1, 'Ada', TIMESTAMP '2024-01-01')")
+    shop.csv(f"{header}\n1,Bob,{'2025-01-01' if 'changed' in header else 'U'}\n")
+    target = {"mode": "merge", "key": ["id"]} | pipeline.get("target", {})
+    source = {"location": str(shop.folder / "a.csv")} | pipeline.get("source", {})
+    with pytest.raises(SchemaDriftError) as error:
+        shop.load("evolve", **({"mapping": LOST} | pipeline | {"target": target, "source": source}))
+    assert told in str(error.value)
+    assert [change.name for change in error.value.changes] == [
+        "changed" if "op" in header else "op"
+    ]
+
+
+def test_evolve_goes_on_where_a_conversion_fills_latest_by(shop: Shop) -> None:
+    columns = LOST["columns"] | {
+        "seen": {"from": "changed", "convert": ["cast", {"default": "2025-01-01T00:00:00"}]}
+    }
+    shop.csv("id,name,op\n1,Bob,U\n")
+    target = {"mode": "merge", "key": ["id"], "latest_by": "seen"}
+    shop.load("evolve", mapping=LOST | {"columns": columns}, target=target)
+    assert shop.rows("id, name") == [(1, "Bob")]
+
+
+@pytest.mark.parametrize(
+    ("column", "there"), [("code", "id bigint"), ("code", "id bigint, code integer")]
+)
+def test_unique_looks_for_keys_of_a_column_that_evolve_adds_or_widens(
+    shop: Shop, column: str, there: str
+) -> None:
+    shop.sql(f"CREATE TABLE t ({there})")
+    shop.sql(f"INSERT INTO t SELECT {'1' if there == 'id bigint' else '1, 5'}")
+    mapping = contract(
+        {"id": "string", "code": "string"},
+        {"id": ID, "code": {"from": "code", "convert": "cast"}},
+        id="int64",
+        code="int64",
+    )
+    shop.csv("id,code\n2,5\n3,30000000000\n3,30000000000\n")
+    report = shop.load(
+        "evolve", mapping=mapping, target=SOON, rules=[{"column": column, "unique": True}]
+    )
+    known = int("code" in there)
+    assert (report.rows_loaded, report.rows_quarantined) == (2 - known, 1 + known)
+    assert len(shop.rows()) == 3 - known
+
+
+def test_evolve_goes_with_rules_that_look_keys_up(shop: Shop) -> None:
+    shop.sql("CREATE TABLE t (id bigint, boss bigint)")
+    shop.sql("INSERT INTO t VALUES (1, NULL), (2, 1)")
+    shop.csv("id,boss,phone\n1,2,0301\n3,2,0302\n4,9,0303\n")
+    rules = [{"column": "id", "unique": True}, {"column": "boss", "references": "t.id"}]
+    report = shop.load("evolve", target=SOON, rules=rules)
+    assert changes(report) == [("column_added", "phone", "string")]
+    assert shop.rows("id, boss, phone") == [(1, None, None), (2, 1, None), (3, 2, "0302")]
 
 
 def test_evolve_gives_the_table_what_the_contract_says(shop: Shop) -> None:
@@ -379,6 +486,57 @@ def test_every_mode_evolves(shop: Shop, mode: str) -> None:
     }
     new = [(3, "Cy", "x")] if mode == "append" else [(2, "Bert", "y"), (3, "Cy", "x")]
     assert shop.rows() == kept[mode] + new
+
+
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    ("policy", "somebody"),
+    [
+        (None, "ALTER TABLE t ALTER COLUMN name SET DATA TYPE bigint"),
+        ("evolve", "ALTER TABLE t ADD COLUMN phone date"),
+    ],
+)
+def test_columns_that_somebody_changes_meanwhile_let_the_load_run_again(
+    shop: Shop, policy: str | None, somebody: str
+) -> None:
+    shop.sql("CREATE TABLE t (id bigint, name integer)")
+    shop.csv("id,name,phone\n1,5,0301\n")
+
+    def change(progress: Progress) -> None:
+        if progress.stage == "publishing":
+            shop.sql(somebody)
+
+    with pytest.raises(TargetChangedError, match="Run again"):
+        shop.load(policy, progress=change)
+    assert shop.rows() == []
+
+
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    ("table", "because"),
+    [
+        ("CREATE TABLE t (id bigint, n integer); CREATE INDEX i ON t (n)", "the index i"),
+        ("CREATE TABLE t (id bigint, n integer); CREATE INDEX i ON t (id)", "the index i"),
+        ("CREATE TABLE t (id bigint, n integer UNIQUE)", "its UNIQUE constraint"),
+        ("CREATE TABLE t (id bigint, n integer CHECK (n > 0))", "its CHECK constraint"),
+        (
+            "CREATE TABLE t (id int8 UNIQUE, n int4); CREATE TABLE c (x bigint REFERENCES t(id))",
+            "a FOREIGN KEY of table c",
+        ),
+    ],
+)
+def test_what_duckdb_can_not_widen_stops_before_the_first_row(
+    shop: Shop, table: str, because: str
+) -> None:
+    shop.sql(table)
+    shop.csv("id,n\n1,1.5\n")
+    stages: list[str] = []
+    with pytest.raises(TargetSchemaError, match=because):
+        shop.load("evolve", progress=lambda progress: stages.append(progress.stage))
+    assert "publishing" not in stages
+    shop.csv("id,n,new\n1,1,x\n")
+    shop.load("evolve")
+    assert shop.rows() == [(1, 1, "x")]
 
 
 def test_a_load_that_fails_alters_nothing(shop: Shop) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "check_position",
     "check_undone",
+    "entries_of",
     "entry_from_dict",
     "entry_of",
     "entry_to_dict",
@@ -243,13 +244,21 @@ def join_token(loads: Sequence[str], *, there: bool, undone: int) -> str:
     return "+".join([*(loads[:1] or [START]), *loads[1:][-1:], *gone, *counted])
 
 
+def entries_of(entries: Sequence[LedgerEntry], pipeline: str) -> list[LedgerEntry]:
+    """A pipeline's loads whose rows the table may hold.
+
+    :param entries: of one table, oldest first.
+    """
+    cleared = max((at for at, entry in enumerate(entries) if entry.clears), default=0)
+    return [entry for entry in entries[cleared:] if entry.pipeline == pipeline]
+
+
 def position_of(entries: Sequence[LedgerEntry], pipeline: str, *, with_inputs: bool) -> Position:
     """Find how far a pipeline has come, for targets that have their ledger at hand.
 
     :param entries: of one table, oldest first; none of a table that is gone.
     """
-    cleared = max((at for at, entry in enumerate(entries) if entry.clears), default=0)
-    ours = [entry for entry in entries[cleared:] if entry.pipeline == pipeline]
+    ours = entries_of(entries, pipeline)
     inputs = {
         found["name"]: InputIdentity(found["name"], found.get("size"), found.get("version"))
         for entry in (ours if with_inputs else ())

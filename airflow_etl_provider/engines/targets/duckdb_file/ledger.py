@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_etl_provider.contracts.load import InputIdentity, takes_whole_inputs
 from airflow_etl_provider.engines.targets.base import Position
 from airflow_etl_provider.engines.targets.duckdb_file.store import run_sql
 from airflow_etl_provider.engines.targets.ledger import (
     check_position,
+    entries_of,
     entry_from_dict,
     entry_to_dict,
     join_token,
@@ -19,6 +21,8 @@ from airflow_etl_provider.engines.targets.ledger import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from duckdb import DuckDBPyConnection
 
     from airflow_etl_provider.contracts.load import Load
@@ -45,6 +49,30 @@ _TABLES = (
     )
     """,
 )
+
+_ENTRIES = """
+    SELECT * EXCLUDE (publication) FROM main._etl_loads WHERE target = ? ORDER BY publication
+"""
+_WITHOUT_POSITIONS = _ENTRIES.replace("(publication)", "(publication, positions)")
+
+# In order, since what was taken again replaces what was taken before.
+_INPUTS = """
+    SELECT input ->> '$.name', CAST(input ->> '$.size' AS BIGINT), input ->> '$.version'
+    FROM (
+        SELECT publication, unnest(CAST(positions -> '$.inputs' AS JSON[])) AS input,
+            generate_subscripts(CAST(positions -> '$.inputs' AS JSON[]), 1) AS place
+        FROM main._etl_loads WHERE target = $1 AND list_contains($2, load_id)
+    )
+    ORDER BY publication, place
+"""
+
+_SIZES = "SELECT load_id, strlen(positions) FROM main._etl_loads WHERE target = ?"
+
+PARSED_BYTES = 2**23
+"""Of positions that are parsed at once: DuckDB takes some times as much memory for them."""
+
+_ADDED_LATER = {"created": "BOOLEAN DEFAULT false"}
+"""Columns that the ledgers of earlier versions lack."""
 
 _INSERT = """
     INSERT INTO main._etl_loads BY NAME SELECT
@@ -88,29 +116,61 @@ class FileLedger:
         self.shown = shown
 
     def create(self) -> None:
+        """Create what is missing, also in a ledger of an earlier version."""
         for statement in _TABLES:
             self.connection.execute(statement)
+        held = run_sql(
+            self.connection,
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'main' AND table_name = '_etl_loads'",
+        )
+        for name, kind in _ADDED_LATER.items():
+            if (name,) not in held:
+                self.connection.execute(f"ALTER TABLE main._etl_loads ADD COLUMN {name} {kind}")
 
-    def entries(self) -> list[LedgerEntry]:
-        """Oldest first; none where the file has no ledger."""
+    def entries(self, *, with_positions: bool = True) -> list[LedgerEntry]:
+        """Oldest first; none where the file has no ledger.
+
+        :param with_positions: they may be large, and those of many loads more than memory holds.
+        """
         if not self._exists():
             return []
-        cursor = self.connection.execute(
-            "SELECT * EXCLUDE (publication) FROM main._etl_loads WHERE target = ? "
-            "ORDER BY publication",
-            [self.table],
-        )
+        sql = _ENTRIES if with_positions else _WITHOUT_POSITIONS
+        cursor = self.connection.execute(sql, [self.table])
         names = [column[0] for column in cursor.description or []]
         return [self._entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
+    def _with_positions(self, entry: LedgerEntry) -> LedgerEntry:
+        """Complete an entry that was read without them."""
+        rows = run_sql(
+            self.connection,
+            "SELECT positions FROM main._etl_loads WHERE target = ? AND load_id = ?",
+            [self.table, entry.load_id],
+        )
+        return replace(entry, positions=json.loads(str(rows[0][0])))
+
+    def _inputs(self, entries: Sequence[LedgerEntry]) -> dict[str, InputIdentity]:
+        """By name what the loads took whole, as they took it last."""
+        whole = [entry.load_id for entry in entries if takes_whole_inputs(entry.window)]
+        sizes = dict(self.connection.execute(_SIZES, [self.table]).fetchall() if whole else ())
+        inputs: dict[str, InputIdentity] = {}
+        for group in _groups(whole, sizes):
+            rows = self.connection.execute(_INPUTS, [self.table, group]).fetchall()
+            inputs |= {name: InputIdentity(name, size, version) for name, size, version in rows}
+        return inputs
+
     def position(self, pipeline: str, *, with_inputs: bool, table_exists: bool) -> Position:
         """How far the pipeline has come."""
-        entries = self.entries()
+        entries = self.entries(with_positions=False)
         undone = self.current_epoch(_undone(pipeline)) if self._exists() else 0
         token = token_of(entries, pipeline, there=table_exists, undone=undone)
         if not table_exists:
             return Position(token)
-        return replace(position_of(entries, pipeline, with_inputs=with_inputs), token=token)
+        found = replace(position_of(entries, pipeline, with_inputs=False), token=token)
+        if found.last is None:
+            return found
+        inputs = self._inputs(entries_of(entries, pipeline)) if with_inputs else {}
+        return replace(found, last=self._with_positions(found.last), inputs=inputs)
 
     def check_position(self, load: Load, *, table_exists: bool) -> None:
         """Stop an attempt at a load that follows a position which is no longer the pipeline's.
@@ -127,12 +187,12 @@ class FileLedger:
         """The load's entry, and whether another load replaced rows of it since (`supersedes`)."""
         found: LedgerEntry | None = None
         superseded = False
-        for entry in self.entries():
+        for entry in self.entries(with_positions=False):
             if entry.load_id == load_id:
                 found = entry
             elif found is not None and (entry.created or supersedes(entry.mode, found.mode)):
                 superseded = True
-        return found, superseded
+        return self._with_positions(found) if found is not None else None, superseded
 
     def next_epoch(self, load_id: str, *, previous: LedgerEntry | None) -> int:
         """Hand out an epoch that is newer than any before."""
@@ -205,3 +265,17 @@ class FileLedger:
 
     def _entry(self, values: dict[str, Any]) -> LedgerEntry:
         return replace(entry_from_dict(values), target=self.shown)
+
+
+def _groups(load_ids: Sequence[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+    """Split loads, in order, by how much their positions are together."""
+    group: list[str] = []
+    taken = 0
+    for load_id in load_ids:
+        if group and taken + sizes[load_id] > PARSED_BYTES:
+            yield group
+            group, taken = [], 0
+        group.append(load_id)
+        taken += sizes[load_id]
+    if group:
+        yield group

@@ -144,11 +144,10 @@ class DuckDbLookups:
         table = self._home if lookup.table is None else parse_table_name(lookup.table)
         own = self._own is not None and _same(table, self._home)
         layout = read_columns(connection, table)
-        if layout is None:
-            if not own:
-                raise _missing(lookup, self._path)
-        else:
-            self._check(lookup, layout)
+        if layout is not None:
+            self._check(lookup, layout, own=own)
+        elif not own:
+            raise _missing(lookup, self._path)
         in_load = False
         if own and lookup.wanted == "present" and self._own is not None:
             if self._own.write.mode == "replace_partition":
@@ -159,10 +158,16 @@ class DuckDbLookups:
             in_load = parents_in_load(lookup, self._columns)
         return _Looked(lookup, table, own, in_load)
 
-    def _check(self, lookup: KeyLookup, layout: TableLayout) -> None:
+    def _check(self, lookup: KeyLookup, layout: TableLayout, *, own: bool) -> bool:
+        """Check that keys can be compared; no, where the load adds one of the columns."""
+        added = self._own.write.add_columns if self._own is not None and own else ()
+        names = {field.name.lower() for field in added}
         where = f"{layout.schema}.{layout.name}"
         for at, name in enumerate(lookup.table_columns):
             column = layout.column(name)
+            if column is None and name.lower() in names:
+                # No row that is there has a value in it.
+                return False
             if column is None:
                 there = ", ".join(one.name for one in layout.columns)
                 raise TargetMissingError(
@@ -171,6 +176,7 @@ class DuckDbLookups:
                 )
             given = self._columns[lookup.columns[at]].type
             check_comparable(lookup, at, given=given, there=column.type, where=where)
+        return True
 
     def _is_empty(self, connection: DuckDBPyConnection, looked: _Looked) -> bool:
         if looked.own and self._own is not None and self._own.write.mode == "replace":
@@ -178,7 +184,8 @@ class DuckDbLookups:
         layout = read_columns(connection, looked.table)
         if layout is None:
             return True
-        self._check(looked.lookup, layout)
+        if not self._check(looked.lookup, layout, own=looked.own):
+            return True
         rows = exp.select(exp.Literal.number(1)).from_(_table(layout)).limit(1)
         if (kept := self._kept(looked, layout)) is not None:
             rows = rows.where(kept)

@@ -266,7 +266,7 @@ class DuckDbSession:
             layout = altered(layout, self._write) or layout
             check_fit(layout, full, self._write)
             if self._layout is not None and _types(layout, full) != _types(self._layout, full):
-                raise TargetSchemaError(
+                raise TargetChangedError(
                     f"The columns of {self._target.name} changed while the load was running.",
                     hint="Run again.",
                 )

@@ -188,7 +188,9 @@ def _error_of(error: duckdb.Error, path: Path) -> EtlError:
             return TargetError(f"{path} is there, but is no DuckDB file. {ending}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetError(f"{path} needs more memory than {MEMORY}. {ending}")
-    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+    if isinstance(
+        error, duckdb.CatalogException | duckdb.BinderException | duckdb.DependencyException
+    ):
         return TargetSchemaError(f"The table in {path} does not fit the load: {first} {ending}")
     return TargetError(f"{path} failed: {first} {ending}")
 

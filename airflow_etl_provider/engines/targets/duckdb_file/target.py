@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_etl_provider.engines.targets.attempt_file import os_error_of, sweep_dead_attempts
 from airflow_etl_provider.engines.targets.base import Position, Undone
 from airflow_etl_provider.engines.targets.deletes import require_deletes
-from airflow_etl_provider.engines.targets.duckdb_file.altering import altered
+from airflow_etl_provider.engines.targets.duckdb_file.altering import altered, check_alterable
 from airflow_etl_provider.engines.targets.duckdb_file.layout import check_fit, read_layout
 from airflow_etl_provider.engines.targets.duckdb_file.ledger import FileLedger
 from airflow_etl_provider.engines.targets.duckdb_file.session import (
@@ -120,8 +120,10 @@ class DuckDbTarget:
                 with transaction(connection):
                     ledger = self.ledger_on(connection)
                     ledger.create()
-                    layout = altered(read_layout(connection, self.table), write)
-                    if layout is not None:
+                    held = read_layout(connection, self.table)
+                    layout = altered(held, write)
+                    if held is not None and layout is not None:
+                        check_alterable(connection, held, write)
                         check_fit(layout, full, write)
                     previous, superseded = ledger.find(load.load_id)
                     if layout is None:

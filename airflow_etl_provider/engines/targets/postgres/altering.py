@@ -10,7 +10,11 @@ from sqlglot import exp
 from airflow_etl_provider.contracts.drift import contains
 from airflow_etl_provider.engines.targets.postgres.catalog import Column, read_relation
 from airflow_etl_provider.engines.targets.postgres.types import created_encoding, declared_type
-from airflow_etl_provider.exceptions import TargetPermissionError, TargetSchemaError
+from airflow_etl_provider.exceptions import (
+    TargetChangedError,
+    TargetPermissionError,
+    TargetSchemaError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +39,7 @@ def plan_altered(
     """Give the table as it will be once the load has altered it; None where there is none yet.
 
     :raises TargetSchemaError: a column can't be altered, or not without keeping readers out.
+    :raises TargetChangedError: somebody else added such a column meanwhile, of another type.
     :raises TargetPermissionError: the table belongs to somebody else.
     """
     if relation is None or not write.alters:
@@ -93,7 +98,7 @@ def _altered(relation: Relation, write: WriteSpec, where: str) -> Relation:
         made = _retyped(Column(field.name, field.type, "", "plain"), field.type)
         held = columns.setdefault(field.name, made)
         if held.generated or not contains(held.type, field.type):
-            raise TargetSchemaError(
+            raise TargetChangedError(
                 f"{where} has a column {field.name!r} ({held.declared}) meanwhile; this load would "
                 f"have added it as {made.declared}.",
                 hint="Run again; the load then goes by the table as it is.",

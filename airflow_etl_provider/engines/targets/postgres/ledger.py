@@ -49,8 +49,30 @@ class PostgresLedger:
     place: Place
 
     def is_there(self, client: PostgresClient) -> bool:
+        """Look for the table; one of an earlier version gets the columns that it lacks.
+
+        :raises TargetPermissionError: it lacks some, and this role may not add them.
+        """
         rows = client.query(_FIND, [self.place.schema, LEDGER_TABLE], doing="the ledger of")
+        lacking = [name for name in _ADDED_LATER if rows and name not in rows[0][0]]
+        if lacking:
+            self._add_columns(client, lacking)
         return bool(rows)
+
+    def _add_columns(self, client: PostgresClient, names: list[str]) -> None:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {n} {_ADDED_LATER[n]}" for n in names)
+        statement = self._sql(f"ALTER TABLE table_placeholder {added}")
+        try:
+            client.execute(statement, doing="the ledger table of")
+        except TargetPermissionError as error:
+            denied = error
+        else:
+            return
+        raise TargetPermissionError(
+            f"The ledger table {self.place.schema}.{LEDGER_TABLE} was made by an earlier version "
+            f"and lacks {', '.join(names)}; this role does not own it. {denied.message}",
+            hint=f"Have its owner run {statement}, or let this role do so: GRANT its owner to it.",
+        )
 
     def ensure(self, client: PostgresClient) -> None:
         """Create the table if it is missing.
@@ -221,9 +243,14 @@ class PostgresLedger:
 
 
 _FIND = """
-SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2
 """
+
+_ADDED_LATER = {"created": "boolean"}
+"""Columns that the ledgers of earlier versions lack; NULL in their rows."""
 
 _CREATE = """
 CREATE TABLE table_placeholder (
@@ -282,7 +309,7 @@ SELECT load_id, pipeline, "window", target, mode, published_epoch, input_hash, c
        run_id,
        to_char(published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
        rows_read, rows_loaded, rows_quarantined, rows_filtered, rows_deduplicated, rows_deleted,
-       quarantine, quarantine_checksum, CAST(positions AS text), created
+       quarantine, quarantine_checksum, CAST(positions AS text), coalesce(created, false)
 FROM table_placeholder
 WHERE target = $1 AND status = 'published'
 ORDER BY published_at

@@ -66,7 +66,7 @@ class OwnTable:
 
 @dataclass(slots=True)
 class _Looked:
-    """One look-up, settled; `columns` is None while there is no such table."""
+    """One look-up, settled; `columns` is None while there is no such table, or no such column."""
 
     lookup: KeyLookup
     schema: str
@@ -155,8 +155,12 @@ class PostgresLookups:
         absent = self._own.write.absent if self._own is not None else ()
         for looked in self._looked:
             lookup = looked.lookup
-            if lookup.wanted != "absent" or lookup.columns not in absent or looked.columns is None:
-                # Where there is no table, this load creates it, and nobody else can meanwhile.
+            if lookup.wanted != "absent" or lookup.columns not in absent:
+                continue
+            if looked.columns is None:
+                # This load makes the table or the column; others may have done so meanwhile.
+                looked.columns = self._read_columns(looked.lookup, looked.schema, looked.table)
+            if looked.columns is None:
                 continue
             if looked.staged is None:
                 changed = self._has_rows(looked)
@@ -222,6 +226,9 @@ class PostgresLookups:
             return None
         where = f"{schema}.{table}"
         for at, column in enumerate(lookup.table_columns):
+            if column not in found and self._adds(schema, table, column):
+                # No row that is there has a value in it.
+                return None
             if column not in found:
                 raise TargetMissingError(
                     f"A rule looks at column {column!r} of {where}, which it does not have. It has "
@@ -231,9 +238,19 @@ class PostgresLookups:
             check_comparable(lookup, at, given=given, there=found[column].type, where=where)
         return found
 
+    def _adds(self, schema: str, table: str, column: str) -> bool:
+        """Whether the load adds the column, to its own table."""
+        own = self._own
+        return (
+            own is not None
+            and (schema, table) == (own.place.schema, own.place.table)
+            and any(column == field.name for field in own.write.add_columns)
+        )
+
     def _staged_columns(self, number: int) -> list[Column]:
         looked = self._looked[number]
         columns = [_NUMBER]
+        widened = {field.name for field in self._own.write.widen_columns} if self._own else set()
         for at, name in enumerate(looked.lookup.columns):
             of = self._columns[name].type
             declared = declared_type(of, column=name)
@@ -241,7 +258,7 @@ class PostgresLookups:
             if there is not None and of.kind == "string":
                 # Without a length, which would cut what is longer, or refuse it.
                 declared = there.plain if there.base in TEXTS else "text"
-            elif there is not None and looked.lookup.table is None:
+            elif there is not None and looked.lookup.table is None and name not in widened:
                 declared = there.declared
             columns.append(Column(f"k{at}", of, declared, created_encoding(of)))
         return columns

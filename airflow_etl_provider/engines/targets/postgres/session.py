@@ -25,7 +25,10 @@ from airflow_etl_provider.engines.targets.postgres.wire import WireFormat
 from airflow_etl_provider.exceptions import (
     CancelledError,
     LoadConflictError,
+    PositionMovedError,
+    TargetChangedError,
     TargetDataError,
+    TargetError,
     TargetSchemaError,
     TargetUnavailableError,
 )
@@ -156,6 +159,9 @@ class PostgresSession:
             self._check_turn(lock=True)
             if checked is not None:
                 checked.check_again()
+            if self._lookups is not None:
+                # It holds the tables that it looked at, also against our own ALTER TABLE.
+                self._lookups.close()
             alter_table(client, self._plan.place, attempt.write)
             published = self._apply()
             # What is deferred fails here, where the server still names the constraint.
@@ -226,8 +232,11 @@ class PostgresSession:
                 raise RuntimeError(f"a session that has {self._state.value} can't do this")
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
+                moved = self._moved() if isinstance(error, TargetDataError) else None
                 self._end()
+                if moved is not None:
+                    raise moved from None
                 raise
             if self._abandoned.is_set() and self._state is not _State.ENDED:
                 self._end()
@@ -246,6 +255,25 @@ class PostgresSession:
             self._ledger.check_position(client, attempt.load, there=there)
         else:
             self._ledger.check_epoch(client, attempt.load, attempt.epoch, lock=lock)
+
+    def _moved(self) -> PositionMovedError | None:
+        """Tell whether rows were refused because another run has published the same ones.
+
+        It may have waited for that run at an index of the table, long before it publishes.
+        """
+        load = self._attempt.load
+        if load.follows is None or self._abandoned.is_set():
+            return None
+        try:
+            self._client.rollback()
+            self._client.start()
+            self._check_turn(lock=False)
+        except PositionMovedError as error:
+            return error
+        except TargetError as error:
+            # What the table said of the rows is told, then.
+            log.debug("load %s: its position is unknown (%s)", load.load_id, error.code)
+        return None
 
     def _aborted(self) -> CancelledError:
         return CancelledError(
@@ -269,15 +297,19 @@ class PostgresSession:
             self._made_table = True
             return
         # Another load created it while this one waited for the lock, or before.
-        found = plan_write(
-            relation,
-            place=place,
-            schema=attempt.schema,
-            write=attempt.write,
-            where=self._client.where,
-        )
-        if found.arrow_schema != self._plan.arrow_schema:
-            raise TargetSchemaError(
+        try:
+            found = plan_write(
+                relation,
+                place=place,
+                schema=attempt.schema,
+                write=attempt.write,
+                where=self._client.where,
+            )
+        except TargetSchemaError:
+            # By the table as it is, another run may well plan something that fits.
+            found = None
+        if found is None or found.arrow_schema != self._plan.arrow_schema:
+            raise TargetChangedError(
                 f"{self._client.where} was created meanwhile with other columns than this load's.",
                 hint="Run again; the load then goes by the table as it is.",
             )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from airflow_etl_provider.engines.targets.base import WriteSpec
-from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget
+from airflow_etl_provider.contracts.load import InputIdentity
+from airflow_etl_provider.engines.targets.base import Publication, WriteSpec
+from airflow_etl_provider.engines.targets.duckdb_file import DuckDbTarget, ledger
 from airflow_etl_provider.exceptions import (
+    TargetChangedError,
     TargetDataError,
     TargetError,
     TargetMissingError,
@@ -302,7 +304,7 @@ def test_columns_that_change_under_a_running_load_stop_it(file: Path, loader: Lo
     with target.begin(load=loader.load(), schema=schema, write=APPEND) as session:
         loader.write(session, ROW)
         sql(file, "alter table orders alter id type varchar")
-        with pytest.raises(TargetSchemaError, match="changed while the load was running"):
+        with pytest.raises(TargetChangedError, match="changed while the load was running"):
             session.publish(loader.publication(1))
     assert sql(file, "select * from orders") == []
 
@@ -441,3 +443,76 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_quarantines_lie_beside_the_file(file: Path) -> None:
     assert DuckDbTarget(file, table="orders").quarantine_home == f"{file}.quarantine"
     assert str(os.getpid()) not in DuckDbTarget(file, table="orders").name
+
+
+# --- the ledger --------------------------------------------------------------------------------
+
+OLD_LEDGER = """
+    CREATE TABLE main._etl_loads (
+        target VARCHAR NOT NULL, load_id VARCHAR NOT NULL, publication BIGINT NOT NULL,
+        pipeline VARCHAR NOT NULL, "window" VARCHAR NOT NULL, mode VARCHAR NOT NULL,
+        epoch BIGINT NOT NULL, input_hash VARCHAR NOT NULL, contract_hash VARCHAR NOT NULL,
+        run_id VARCHAR NOT NULL, published_at VARCHAR NOT NULL, rows_read BIGINT NOT NULL,
+        rows_loaded BIGINT NOT NULL, rows_quarantined BIGINT NOT NULL,
+        rows_filtered BIGINT NOT NULL, rows_deduplicated BIGINT NOT NULL,
+        rows_deleted BIGINT NOT NULL, quarantine VARCHAR, quarantine_checksum VARCHAR,
+        positions VARCHAR NOT NULL
+    );
+    CREATE TABLE orders (id BIGINT, name VARCHAR);
+    INSERT INTO main._etl_loads VALUES (
+        'main.orders', 'old', 1, 'orders', 'input:x', 'append', 1, 'i', 'c', 'r',
+        '2026-01-01T00:00:00+00:00', 1, 1, 0, 0, 0, 0, NULL, NULL,
+        '{"inputs": [{"name": "a.csv", "size": 3, "version": "v"}]}'
+    )
+"""
+"""As the first version made it."""
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(file: Path, loader: Loader) -> None:
+    sql(file, OLD_LEDGER)
+    target = DuckDbTarget(file, table="orders")
+    found = target.position("orders", with_inputs=True)
+    assert (found.token, list(found.inputs)) == ("old/1", ["a.csv"])
+    loader.run(target, loader.schema(id="int64", name="string"), ROW)
+    assert [(entry.load_id == "old", entry.created) for entry in target.ledger()] == [
+        (True, False),
+        (False, False),
+    ]
+
+
+def test_positions_of_loads_that_are_not_asked_for_are_not_read(file: Path, loader: Loader) -> None:
+    """They may be large, and there is one more with every load."""
+    target, schema = DuckDbTarget(file, table="orders"), loader.schema(id="int64", name="string")
+    for load_id in ("a", "b"):
+        loader.run(target, schema, ROW, load=loader.load(load_id), mode="append")
+    sql(file, "UPDATE main._etl_loads SET positions = 'unreadable' WHERE load_id = 'a'")
+    found = target.position("orders", with_inputs=False)
+    assert (found.token, found.last and found.last.positions) == ("b/1", {})
+    loader.run(target, schema, ROW, load=loader.load("c", follows=found.token), mode="append")
+    with target.begin(load=loader.load("b"), schema=schema, write=APPEND) as session:
+        assert session.already_loaded is not None
+
+
+@pytest.mark.parametrize("at_once", [ledger.PARSED_BYTES, 1])
+def test_inputs_are_those_of_the_newest_load_that_took_them(
+    file: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(ledger, "PARSED_BYTES", at_once)
+    target, schema = DuckDbTarget(file, table="orders"), loader.schema(id="int64", name="string")
+    taken: dict[str, tuple[dict[str, object], ...]] = {
+        "input:1": ({"name": "a", "size": 1, "version": "1"}, {"name": "b", "size": 1}),
+        "after:2": ({"name": "a", "size": 2, "version": None}, {"name": 'c"\n', "size": None}),
+        "2026-11-01": ({"name": "a", "size": 9, "version": "9"},),
+        "input:3": (),
+    }
+    for number, (window, inputs) in enumerate(taken.items()):
+        load = loader.load(str(number), window=window)
+        with target.begin(load=load, schema=schema, write=APPEND) as session:
+            rows = loader.write(session, ROW)
+            positions = {"inputs": list(inputs)} if inputs else {}
+            session.publish(Publication(rows, 0, 0, 0, positions=positions))
+    assert dict(target.position("orders", with_inputs=True).inputs) == {
+        "a": InputIdentity("a", 2, None),
+        "b": InputIdentity("b", 1, None),
+        'c"\n': InputIdentity('c"\n', None, None),
+    }

@@ -16,6 +16,7 @@ from airflow_etl_provider.contracts.types import parse_type
 from airflow_etl_provider.engines.targets.base import WriteSpec
 from airflow_etl_provider.engines.targets.postgres import altering
 from airflow_etl_provider.exceptions import (
+    TargetChangedError,
     TargetPermissionError,
     TargetSchemaError,
     TargetUnavailableError,
@@ -110,9 +111,17 @@ def test_a_column_that_somebody_added_with_another_type_stops_the_load(table) ->
     with begin(table) as session:
         taken = table.write_all(session, rows())
         table.sql("ALTER TABLE t ADD COLUMN extra integer")
-        with pytest.raises(TargetSchemaError, match=r"column 'extra' \(integer\) meanwhile"):
+        with pytest.raises(TargetChangedError, match=r"column 'extra' \(integer\) meanwhile"):
             session.publish(table.publication(taken))
     assert table.sql("SELECT * FROM t") == [(1, 1, None)]
+
+
+def test_a_table_that_somebody_makes_meanwhile_lets_the_load_run_again(warehouse) -> None:
+    with begin(warehouse, add_columns=()) as session:
+        warehouse.sql("CREATE TABLE t (id integer, n text, extra text)")
+        with pytest.raises(TargetChangedError, match=r"(?s)created meanwhile.*Run again"):
+            warehouse.write_all(session, rows())
+    assert warehouse.sql("SELECT * FROM t") == []
 
 
 def test_grants_views_and_foreign_keys_survive(table) -> None:

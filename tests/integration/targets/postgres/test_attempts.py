@@ -7,17 +7,21 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pyarrow as pa
 import pytest
 
-from airflow_etl_provider.engines.targets.base import WriteSpec
+from airflow_etl_provider.engines.targets.base import START, WriteSpec
 from airflow_etl_provider.exceptions import (
     CancelledError,
     EtlError,
     FencedError,
+    PositionMovedError,
+    TargetDataError,
     TargetError,
+    TargetPermissionError,
     TargetUnavailableError,
 )
 
@@ -364,3 +368,84 @@ def test_rows_that_others_refer_to_can_not_be_undone(warehouse) -> None:
         warehouse.target("t").undo("a" * 32)
     assert warehouse.sql("SELECT count(*) FROM t") == [(3,)]
     assert len(warehouse.target("t").ledger()) == 1
+
+
+def following(warehouse, run_id: str):
+    return warehouse.target("t").begin(
+        load=warehouse.load_id(follows=START, run_id=run_id),
+        schema=warehouse.schema_of(ROWS),
+        write=WriteSpec("append"),
+    )
+
+
+def test_a_run_whose_rows_another_one_publishes_meanwhile_tells_that_the_position_moved(
+    warehouse,
+) -> None:
+    """It waits for the other's rows in the table's index, and is refused by it."""
+    warehouse.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    with following(warehouse, "run 1") as first, following(warehouse, "run 2") as second:
+        warehouse.write_all(first, ROWS)
+
+        def batches():
+            first.publish(warehouse.publication(3))
+            yield from ROWS.cast(second.arrow_schema).to_batches()
+
+        with pytest.raises(PositionMovedError):
+            second.write(pa.RecordBatchReader.from_batches(second.arrow_schema, batches()))
+    assert warehouse.sql("SELECT count(*) FROM t") == [(3,)]
+
+
+def test_rows_that_the_table_refuses_are_told_where_the_position_is_the_same(warehouse) -> None:
+    warehouse.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    warehouse.sql("INSERT INTO t VALUES (2, 'theirs')")
+    with following(warehouse, "run 1") as session, pytest.raises(TargetDataError):
+        warehouse.write_all(session, ROWS)
+
+
+OLD_LEDGER = """
+CREATE TABLE _etl_loads (
+  load_id text NOT NULL, target text NOT NULL, epoch bigint NOT NULL, status text NOT NULL,
+  pipeline text NOT NULL, "window" text NOT NULL, mode text, published_epoch bigint,
+  input_hash text, contract_hash text, run_id text, published_at timestamptz, rows_read bigint,
+  rows_loaded bigint, rows_quarantined bigint, rows_filtered bigint, rows_deduplicated bigint,
+  rows_deleted bigint, quarantine text, quarantine_checksum text, positions jsonb,
+  PRIMARY KEY (load_id, target)
+);
+CREATE TABLE t (id bigint, v text);
+INSERT INTO t VALUES (9, 'old');
+INSERT INTO _etl_loads VALUES (
+  'old', 'public.t', 1, 'published', 'orders', 'input:x', 'append', 1, 'i', 'c', 'r', now(),
+  1, 1, 0, 0, 0, 0, NULL, NULL, '{"inputs": [{"name": "a.csv", "size": 3, "version": "v"}]}'
+)
+"""
+"""As the first version made it."""
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(warehouse) -> None:
+    warehouse.sql(OLD_LEDGER)
+    target = warehouse.target("t")
+    assert [entry.load_id for entry in target.ledger()] == ["old"]
+    found = target.position("orders", with_inputs=True)
+    assert (found.token, list(found.inputs)) == ("old/1", ["a.csv"])
+    warehouse.run("t", ROWS, load=warehouse.load_id(follows=found.token))
+    assert [(entry.load_id, entry.created) for entry in target.ledger()] == [
+        ("old", False),
+        ("a" * 32, False),
+    ]
+
+
+def test_only_its_owner_brings_a_ledger_of_an_earlier_version_up_to_date(warehouse) -> None:
+    warehouse.sql(OLD_LEDGER)
+    warehouse.sql(
+        "DROP ROLE IF EXISTS etl_upgrader; CREATE ROLE etl_upgrader LOGIN PASSWORD 'x';"
+        "GRANT SELECT, INSERT, UPDATE ON t, _etl_loads TO etl_upgrader"
+    )
+    try:
+        place = urlsplit(warehouse.uri)
+        netloc = f"etl_upgrader:x@{place.netloc.rpartition('@')[2]}"
+        limited = type(warehouse)(urlunsplit(place._replace(netloc=netloc)))
+        with pytest.raises(TargetPermissionError, match=r'ALTER TABLE "public"\."_etl_loads" ADD'):
+            limited.run("t", ROWS)
+        assert [entry.load_id for entry in warehouse.target("t").ledger()] == ["old"]
+    finally:
+        warehouse.sql("DROP OWNED BY etl_upgrader; DROP ROLE etl_upgrader")
