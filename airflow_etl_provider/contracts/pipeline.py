@@ -165,8 +165,9 @@ class QuarantineSpec(Spec):
     connection: Annotated[
         Text | None,
         Field(
-            description="An Airflow connection of type aws, for s3://; absent: the target's or the "
-            "source's, if it is one, else what the environment gives."
+            description="An Airflow connection of type aws, for s3://, or of type fs or file, "
+            "whose folder holds the location; absent: the target's or the source's, if it is of "
+            "type aws, else what the environment gives."
         ),
     ] = None
 
@@ -184,7 +185,7 @@ _QUARANTINE_SCHEMA: dict[str, Any] = {
                 "location": {"type": "string", "description": "A folder, or s3://bucket/folder/."},
                 "connection": {
                     "type": ["string", "null"],
-                    "description": "An Airflow connection of type aws, for s3://.",
+                    "description": "An Airflow connection of type aws, for s3://, or fs or file.",
                 },
             },
             "required": ["location"],

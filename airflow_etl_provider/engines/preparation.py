@@ -26,6 +26,7 @@ from airflow_etl_provider.engines.planner import build_plan
 from airflow_etl_provider.engines.position import Selection
 from airflow_etl_provider.engines.sources.base import ReadsAhead
 from airflow_etl_provider.engines.storage import is_remote
+from airflow_etl_provider.engines.storage.connection_folder import folder_of, path_below
 from airflow_etl_provider.engines.targets import open_target
 from airflow_etl_provider.engines.targets.base import LookingTarget
 from airflow_etl_provider.exceptions import (
@@ -330,7 +331,9 @@ def _quarantine_of(
     given = pipeline.quarantine
     home = (given and given.location) or target.quarantine_home or str(options.quarantine_home)
     if given is not None and given.connection is not None:
-        return home, connections(given.connection)
+        keeper = connections(given.connection)
+        folder = folder_of(keeper) if keeper.kind.lower() in ("file", "fs") else None
+        return (home, keeper) if folder is None else (str(path_below(folder, home)), None)
     if is_remote(home):
         read = (pipeline.source, *pipeline.inputs.values())
         for name in (pipeline.target.connection, *(source.connection for source in read)):

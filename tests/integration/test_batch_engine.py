@@ -73,7 +73,9 @@ class Job:
     def run(self, pipeline: Pipeline | None = None, **arguments: Any) -> RunReport:
         return run_pipeline(
             pipeline or self.pipeline(),
-            connections=lambda name: Connection(name, "duckdb", host=str(self.database)),
+            connections=arguments.pop(
+                "connections", lambda name: Connection(name, "duckdb", host=str(self.database))
+            ),
             run_id=arguments.pop("run_id", "run-1"),
             base=self.folder,
             options=EngineOptions(quarantine_home=self.folder / "quarantine"),
@@ -138,6 +140,25 @@ def test_a_quarantined_row_keeps_its_fields_and_a_record_of_the_same_dialect(job
     (reject,) = read_quarantine(report.quarantine)
     assert reject.fields == {"id": "x", "name": "a;b", "amount": "1,5", "at": None}
     assert reject.raw.decode().rstrip("\r\n") == 'x;"a;b";1,5;'
+
+
+def test_a_quarantine_stays_in_the_folder_of_its_connection(job: Job, tmp_path: Path) -> None:
+    job.write(HEADER + "x;Ada;1,50;2024-01-01 10:00:00\n")
+    shop = Connection("shop", "fs", extra={"path": str(tmp_path)})
+    others = Connection("warehouse", "duckdb", host=str(job.database))
+
+    def run(location: str) -> RunReport:
+        return job.run(
+            job.pipeline(quarantine={"location": location, "connection": "shop"}),
+            connections=lambda name: shop if name == "shop" else others,
+        )
+
+    report = run("rejected/orders")
+    assert report.quarantine is not None
+    assert report.quarantine.startswith(str(tmp_path / "rejected" / "orders"))
+    for location in ("../elsewhere", "/elsewhere", "file:///elsewhere", "~/elsewhere"):
+        with pytest.raises(SpecificationError, match=r"leads out|already names a folder"):
+            run(location)
 
 
 def test_filtered_rows_are_counted_and_never_quarantined(job: Job) -> None:

@@ -54,10 +54,10 @@ def path_below(folder: Path, location: str) -> Path:
 
     :raises SpecificationError: it is not below the folder.
     """
-    if location.startswith("~"):
+    if location.startswith("~") or "://" in location:
         raise SpecificationError(
-            f"The location {location!r} begins with a home, and its connection already names a "
-            "folder.",
+            f"The location {location!r} names a place of its own, and its connection already names "
+            "a folder.",
             hint="Write it relative to the connection's folder.",
         )
     refuse_absolute(location)
