@@ -38,14 +38,14 @@ class Group:
     expected: list[Outcome]
 
     def table(self) -> pa.Table:
-        """The rows as s0, s1, ..., each with its position `at`."""
+        """The rows as s0, s1, ..., each with its position `place`."""
         from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
 
         columns = {
             f"s{i}": pa.array([_given(row[i], of) for row in self.rows], to_arrow(of))
             for i, of in enumerate(self.types)
         }
-        return pa.table({**columns, "at": pa.array(range(len(self.rows)), pa.int64())})
+        return pa.table({**columns, "place": pa.array(range(len(self.rows)), pa.int64())})
 
     def wrong(self, backend: Backend) -> list[str]:
         """What the backend makes of the rows and should not."""
@@ -111,8 +111,8 @@ class DuckDB:
             for i, (name, of) in enumerate(zip(names, group.types, strict=True))
         ]
         self.connection.register("given", group.table())
-        inner = exp.select(*typed, exp.column("at")).from_("given").subquery("typed")
-        query = exp.select(value.as_("result"), failed.as_("failed")).from_(inner).order_by("at")
+        inner = exp.select(*typed, exp.column("place")).from_("given").subquery("typed")
+        query = exp.select(value.as_("result"), failed.as_("failed")).from_(inner).order_by("place")
         result = self.connection.sql(query.sql(dialect="duckdb"))
         output = group.conversion.output_type(group.types, group.target)
         expected = exp.select(exp.Cast(this=exp.Null(), to=to_duckdb(output)))
