@@ -458,6 +458,9 @@ OLD_LEDGER = """
         rows_deleted BIGINT NOT NULL, quarantine VARCHAR, quarantine_checksum VARCHAR,
         positions VARCHAR NOT NULL
     );
+    CREATE TABLE main._etl_epochs (
+        target VARCHAR NOT NULL, load_id VARCHAR NOT NULL, epoch BIGINT NOT NULL
+    );
     CREATE TABLE orders (id BIGINT, name VARCHAR);
     INSERT INTO main._etl_loads VALUES (
         'main.orders', 'old', 1, 'orders', 'input:x', 'append', 1, 'i', 'c', 'r',
