@@ -228,7 +228,8 @@ class DocumentReader:
             except RecursionError:
                 return "The record is nested too deeply."
             except json.JSONDecodeError as error:
-                return f"{error.msg} at character {error.pos - window.at + 1}."
+                what = error.msg.removesuffix(" at")
+                return f"{what} at character {error.pos - window.at + 1}."
             if not ends:
                 return value, end
             following, at = self._following(end)

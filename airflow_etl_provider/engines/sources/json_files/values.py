@@ -112,7 +112,8 @@ def read_object(
     try:
         value = (decoder or new_decoder()).decode(text)
     except json.JSONDecodeError as error:
-        raise NotAnObjectError(f"{error.msg} at character {error.pos + 1}.") from None
+        what = error.msg.removesuffix(" at")
+        raise NotAnObjectError(f"{what} at character {error.pos + 1}.") from None
     except RecursionError:
         raise NotAnObjectError(f"The {noun} is nested too deeply.") from None
     return record_of(value, unfolding=unfolding, noun=noun, escapes=_UNSTORABLE_ESCAPE in text)
