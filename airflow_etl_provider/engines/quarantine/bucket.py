@@ -132,7 +132,8 @@ class BucketPlace:
             answer = self._fs.call_s3(
                 "list_multipart_uploads", Bucket=self._bucket, Prefix=self.prefix
             )
-        except Exception:  # noqa: BLE001 - a right of its own, which few have
+        except OSError:
+            # A right of its own, which few have; what is told of the objects next holds for all.
             return []
         return list(answer.get("Uploads") or ())
 
