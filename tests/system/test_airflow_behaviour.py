@@ -288,6 +288,13 @@ def interrupted(world: World) -> dict[str, HeldRun]:
             # While the table is still held: nothing but the signal can have ended them.
             airflow.wait_until(lambda run=runs[dag_id]: run.ended, f"{dag_id} has ended")
             airflow.wait_until(lambda name=dag_id: not world.sessions(name), f"{dag_id} let go")
+            # The process is gone before the scheduler has heard how it ended.
+            airflow.wait_until(
+                lambda run=runs[dag_id]: (
+                    airflow.task(run.dag_id, run.run_id)["state"] in ("success", "failed")
+                ),
+                f"{dag_id} has a final state",
+            )
         for dag_id in ("killed", "cleared", "frozen"):
             airflow.wait_until(
                 lambda run=runs[dag_id]: airflow.task(run.dag_id, run.run_id)["try_number"] == 2,
