@@ -15,10 +15,14 @@ __all__ = [
     "ConnectionNotFoundError",
     "CredentialsError",
     "DataQualityError",
+    "EditConflictError",
     "EtlError",
     "FencedError",
     "LoadConflictError",
     "LoadRuleError",
+    "MetadataError",
+    "MetadataSchemaError",
+    "MetadataUnavailableError",
     "NotSupportedYetError",
     "PositionMovedError",
     "QuarantineError",
@@ -228,3 +232,27 @@ class CancelledError(EtlError):
     """The run was told to stop; nothing was published."""
 
     code = "cancelled"
+
+
+class MetadataError(EtlError):
+    """The metadata store did not do what it was asked for."""
+
+    code = "metadata_error"
+
+
+class MetadataUnavailableError(MetadataError):
+    """The metadata store can't be reached now; nothing was written or read."""
+
+    code = "metadata_unavailable"
+
+
+class MetadataSchemaError(MetadataError):
+    """The tables of the metadata store are missing, or of another version than this package's."""
+
+    code = "metadata_schema"
+
+
+class EditConflictError(MetadataError):
+    """Somebody else changed what was to be changed, after it had been read."""
+
+    code = "edit_conflict"

@@ -22,9 +22,11 @@ from airflow_etl_provider.contracts.summary import (
 from airflow_etl_provider.exceptions import (
     BudgetExceededError,
     DataQualityError,
+    EditConflictError,
     EtlError,
     LoadConflictError,
     LoadRuleError,
+    MetadataSchemaError,
     SelectError,
     SpecificationError,
     TargetAuthError,
@@ -59,6 +61,8 @@ NEEDS_A_PERSON = (
     LoadRuleError,
     BudgetExceededError,
     DataQualityError,
+    EditConflictError,
+    MetadataSchemaError,
     SelectError,
     UndoError,
 )

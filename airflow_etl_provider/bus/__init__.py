@@ -1,0 +1,1 @@
+"""Messages between parts of a deployment: events, and the buses that carry them."""

@@ -1,0 +1,1 @@
+"""What Airflow's metadata database carries for ETL: records, tables, and the store over them."""

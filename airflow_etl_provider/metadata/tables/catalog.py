@@ -1,0 +1,88 @@
+"""Pipelines and datasets with their versions, schemas and profiles."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+
+from airflow_etl_provider.metadata.tables.types import METADATA, JsonObject, Moment
+
+__all__ = ["DATASET", "PIPELINE", "PIPELINE_VERSION", "PROFILE", "SCHEMA_VERSION"]
+
+PIPELINE = Table(
+    "etl_pipeline",
+    METADATA,
+    Column("name", String(250), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("dag_id", String(250)),
+    Column("task_id", String(250)),
+    Column("source", Text),
+    Column("target", Text),
+    Column("contract", String(250)),
+    Column("owner", String(250)),
+    Index("idx_etl_pipeline_updated", "updated_at"),
+    Index("idx_etl_pipeline_dag", "dag_id"),
+)
+
+PIPELINE_VERSION = Table(
+    "etl_pipeline_version",
+    METADATA,
+    Column("pipeline", String(250), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("specification", JsonObject, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", String(250)),
+)
+
+DATASET = Table(
+    "etl_dataset",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("connection", String(250)),
+    Column("location", Text),
+    Column("description", Text),
+    Column("owner", String(250)),
+    Column("tags", JsonObject, nullable=False),
+    Column("columns", JsonObject, nullable=False),
+    Column("fingerprint", String(64)),
+    Column("schema_version", Integer),
+    Column("rows", BigInteger),
+    Column("bytes", BigInteger),
+    Column("missing_since", Moment),
+    Index("idx_etl_dataset_seen", "seen_at", "id"),
+    Index("idx_etl_dataset_name", "name"),
+    Index("idx_etl_dataset_connection", "connection"),
+)
+
+SCHEMA_VERSION = Table(
+    "etl_schema_version",
+    METADATA,
+    Column("dataset_id", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("fields", JsonObject, nullable=False),
+    Column("valid_from", Moment, nullable=False),
+    Column("valid_to", Moment),
+    Column("run_id", String(32)),
+    Column("changes", JsonObject, nullable=False),
+)
+
+PROFILE = Table(
+    "etl_profile",
+    METADATA,
+    Column("dataset_id", String(32), primary_key=True),
+    Column("measured_at", Moment, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("columns", JsonObject, nullable=False),
+    Column("bytes", BigInteger),
+    Column("fingerprint", String(64)),
+    Column("run_id", String(32)),
+    Column("method", JsonObject, nullable=False),
+    Index("idx_etl_profile_measured", "measured_at"),
+)
