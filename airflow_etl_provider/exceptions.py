@@ -17,6 +17,7 @@ __all__ = [
     "DataQualityError",
     "EditConflictError",
     "EtlError",
+    "EventError",
     "FencedError",
     "LoadConflictError",
     "LoadRuleError",
@@ -256,3 +257,9 @@ class EditConflictError(MetadataError):
     """Somebody else changed what was to be changed, after it had been read."""
 
     code = "edit_conflict"
+
+
+class EventError(EtlError):
+    """An event is none, is too large, or of a kind or version that is not known."""
+
+    code = "bad_event"

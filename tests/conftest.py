@@ -26,6 +26,8 @@ from airflow_etl_provider.contracts.connection import Connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Engine
+
 PASSWORD = "correct horse"
 """With a space, so that a connection string that is not encoded fails every test."""
 
@@ -286,3 +288,16 @@ def _wait_until_open(port: int, server: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.1)
     raise OSError("moto did not open its port.")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def empty_metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database for metadata, without any table."""
+    from airflow_etl_provider.metadata.sql.engine import engine_for
+
+    if request.param == "sqlite":
+        engine = engine_for(f"sqlite:///{tmp_path}/metadata.db")
+    else:
+        engine = engine_for(request.getfixturevalue("postgres_server"))
+    yield engine
+    engine.dispose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, func, text
 
 from airflow_etl_provider.metadata.tables.types import METADATA, JsonObject, Moment
 
@@ -55,10 +55,20 @@ DATASET = Table(
     Column("rows", BigInteger),
     Column("bytes", BigInteger),
     Column("missing_since", Moment),
+    Column("search_name", Text, nullable=False),
+    Column("search_document", Text, nullable=False),
     Index("idx_etl_dataset_seen", "seen_at", "id"),
     Index("idx_etl_dataset_name", "name"),
     Index("idx_etl_dataset_connection", "connection"),
 )
+
+for _name in ("search_name", "search_document"):
+    # Words apart from the record, so that the database splits nothing by rules of its own.
+    Index(
+        f"idx_etl_dataset_{_name}",
+        func.array_to_tsvector(func.string_to_array(DATASET.c[_name], text("' '"))),
+        postgresql_using="gin",
+    ).ddl_if(dialect="postgresql")
 
 SCHEMA_VERSION = Table(
     "etl_schema_version",
