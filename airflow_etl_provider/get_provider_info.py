@@ -20,6 +20,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "DuckDB",
             }
         ],
+        "db-managers": ["airflow_etl_provider.db_manager.EtlDBManager"],
         "extra-links": [
             "airflow_etl_provider.operators.links.QuarantineLink",
             "airflow_etl_provider.operators.links.ViolationsLink",
