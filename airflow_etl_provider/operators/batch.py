@@ -38,6 +38,7 @@ from airflow_etl_provider.exceptions import (
 )
 from airflow_etl_provider.operators.links import QuarantineLink, quarantine_url
 from airflow_etl_provider.operators.listening import run_listening
+from airflow_etl_provider.operators.recording import TaskRecording
 from airflow_etl_provider.operators.run_name import run_id_of
 
 if TYPE_CHECKING:
@@ -136,16 +137,19 @@ class BatchPipelineOperator(BaseOperator):
         self._name = ""
         self._flow: Flow | None = None
         self._report: RunReport | None = None
+        self._recording: TaskRecording | None = None
         if check and not isinstance(pipeline, XComArg):
             self._check()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline and return its report."""
+        self._recording = TaskRecording(context["ti"], name=self._run_id(context), kind="load")
         try:
             report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
             report = error.report or self._report_before_reading(error, context)
             self._keep_report(report, context)
+            self._recording.end_load(report, error=error)
             self._push_failure(report, context)
             # What a driver says may quote a row: the cause is named, its text stays out of logs.
             if error.__cause__ is not None:
@@ -153,7 +157,11 @@ class BatchPipelineOperator(BaseOperator):
             if isinstance(error, NEEDS_A_PERSON):
                 raise AirflowFailException(f"{error} [{error.code}]") from None
             raise error from None
+        except BaseException as error:
+            self._recording.end_with_error(error)
+            raise
         self._keep_report(report, context)
+        self._recording.end_load(report)
         if report.status == "nothing_new" and self.on_nothing_new == "skip":
             if self.do_xcom_push:
                 context["ti"].xcom_push("return_value", _for_xcom(report))
@@ -214,6 +222,8 @@ class BatchPipelineOperator(BaseOperator):
             mapped=context["ti"].map_index not in (None, -1),
         )
         refuse_secrets(pipeline)
+        if self._recording is not None:
+            self._recording.begin(pipeline=pipeline)
         return run_pipeline(
             pipeline,
             # Looking one up may log in elsewhere; once per run is enough.
@@ -257,6 +267,8 @@ class BatchPipelineOperator(BaseOperator):
 
     def _keep_flow(self, flow: Flow) -> None:
         self._flow = flow
+        if self._recording is not None:
+            self._recording.keep_flow(flow)
 
     def _keep_report(self, report: RunReport, context: Context) -> None:
         self._report = report

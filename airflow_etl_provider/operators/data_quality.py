@@ -21,6 +21,7 @@ from airflow_etl_provider.exceptions import DataQualityError, EtlError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.links import ViolationsLink, quarantine_url
 from airflow_etl_provider.operators.listening import run_listening
+from airflow_etl_provider.operators.recording import TaskRecording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,18 +118,25 @@ class DataQualityOperator(BaseOperator):
         self._cancelled = False
         self._progress_seconds = 0.0
         self._next_line = 0.0
+        self._recording: TaskRecording | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return the report."""
+        self._recording = TaskRecording(context["ti"], name=str(context["ti"].id), kind="quality")
         try:
             report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
+            self._recording.end_with_error(error)
             # What a driver says may quote a row: the cause is named, its text stays out of logs.
             if error.__cause__ is not None:
                 self.log.info("The cause was a %s.", type(error.__cause__).__qualname__)
             if isinstance(error, NEEDS_A_PERSON):
                 raise AirflowFailException(f"{error} [{error.code}]") from None
             raise error from None
+        except BaseException as error:
+            self._recording.end_with_error(error)
+            raise
+        self._recording.end_check(report)
         for line in describe_quality(report):
             self.log.info(line)
         if report.sample is not None:
@@ -161,8 +169,11 @@ class DataQualityOperator(BaseOperator):
             settings.progress_interval if self.progress_every is None else self.progress_every
         )
         folder = self._folder()
+        check = self._specification(folder)
+        if self._recording is not None:
+            self._recording.begin(check=check.check)
         return check_quality(
-            self._specification(folder),
+            check,
             connections=find_airflow_connection,
             run_id=str(context["ti"].id),
             base=folder,

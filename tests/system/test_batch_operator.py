@@ -143,6 +143,9 @@ class Airflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(connection),
+            "AIRFLOW_CONN_ETL_METADATA_DEFAULT": json.dumps(
+                {"conn_type": "sqlite", "host": str(self.home / "airflow.db")}
+            ),
         }
         self.write("shell_dags.py", DAGS.replace("PASSWORD", PASSWORD))
         self.write("people.yaml", PIPELINE)
@@ -225,6 +228,47 @@ def test_the_assets_event_tells_how_many_rows(airflow, log):
 
     assert [extra["rows_loaded"] for extra in extras] == [2, 2]
     assert [extra["status"] for extra in extras] == ["done_with_rejects", "already_loaded"]
+
+
+def test_every_run_is_recorded_in_the_metadata_database(airflow, log):
+    runs = airflow.query(
+        "select pipeline, status, dag_id, task_id, rows_read, rows_loaded, rows_quarantined, "
+        "error_code from etl_run order by started_at"
+    )
+
+    assert runs == [
+        ("people", "done_with_rejects", "plain", "load", 3, 2, 1, None),
+        ("people", "already_loaded", "plain", "load", 3, 2, 1, None),
+        ("mapped", "done", "mapped", "load", 1, 1, 0, None),
+        ("mapped", "done", "mapped", "load", 2, 2, 0, None),
+        ("late", "done", "late", "load", 1, 1, 0, None),
+        ("no_interval", "failed", "no_interval", "load", 0, 0, 0, "bad_specification"),
+        ("over_budget", "failed", "over_budget", "load", 3, 0, 1, "too_many_rejected"),
+    ]
+    assert ROW_VALUE not in str(airflow.query("select * from etl_failure, etl_run"))
+
+
+def test_what_led_to_a_run_and_what_it_led_to_is_recorded(airflow, log):
+    def names(sql):
+        return [name for (name,) in airflow.query(sql)]
+
+    assert names("select name from etl_pipeline where dag_id = 'plain'") == ["people"]
+    assert names("select version from etl_pipeline_version where pipeline = 'people'") == [1]
+    assert "warehouse/people" in names("select name from etl_dataset")
+    assert names("select code from etl_failure where dag_id = 'late'") == ["source_not_found"]
+    assert names("select distinct name from etl_metric where name like '%rows_per%'") == [
+        "rows_per_second"
+    ]
+    assert len(names("select id from etl_load where pipeline = 'people'")) == 1
+    assert names("select status from etl_quarantine where pipeline = 'over_budget'") == [
+        "not_published"
+    ]
+    assert names("select kind from etl_event where pipeline = 'over_budget' order by sequence") == [
+        "run_started",
+        "quarantine_written",
+        "load_failed",
+        "run_finished",
+    ]
 
 
 def test_a_task_with_rejected_rows_links_to_them(airflow, log):

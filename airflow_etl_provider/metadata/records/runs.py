@@ -122,7 +122,8 @@ class LoadRecord:
     """One publication to a target; the target's ledger is the truth, and this its copy.
 
     :param id: `stable_id("load", target, load_id)`.
-    :param ledger: the ledger's entry as JSON.
+    :param epoch: that the target handed out; None until the ledger was read.
+    :param ledger: the ledger's entry as JSON; empty until it was read.
     :param recorded_at: when this copy was made.
     :param undone_at: when the load was taken back, or was found gone from the ledger.
     """
@@ -133,9 +134,9 @@ class LoadRecord:
     pipeline: str
     run_name: str
     mode: str
-    epoch: int
     published_at: datetime
     recorded_at: datetime
+    epoch: int | None = None
     rows_loaded: int = 0
     rows_deleted: int = 0
     quarantine: str | None = None

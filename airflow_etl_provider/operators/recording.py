@@ -1,0 +1,150 @@
+"""A task's run, told to the metadata store while it goes on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Literal
+
+from airflow_etl_provider.exceptions import EtlError
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+    from airflow_etl_provider.contracts.pipeline import Pipeline
+    from airflow_etl_provider.contracts.quality import QualityReport
+    from airflow_etl_provider.contracts.report import RunReport
+    from airflow_etl_provider.engines.lineage import Flow
+    from airflow_etl_provider.metadata.recorder import Recorder
+    from airflow_etl_provider.metadata.run_records import Outcome
+
+__all__ = ["TaskRecording"]
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 15.0
+"""Seconds that the end of a task waits at most for what is still to be written."""
+
+
+class TaskRecording:
+    """What a task tells of its run. Nothing here fails a task, nor holds it up for long.
+
+    :param name: of the run, as report and ledger have it.
+    """
+
+    def __init__(
+        self,
+        task_instance: RuntimeTaskInstanceProtocol,
+        *,
+        name: str,
+        kind: Literal["load", "quality"],
+    ) -> None:
+        self._ti = task_instance
+        self._name = name
+        self._kind = kind
+        self._recorder: Recorder | None = None
+        self._pipeline: Pipeline | None = None
+        self._cpu = time.process_time()
+
+    def begin(self, *, pipeline: Pipeline | None = None, check: str | None = None) -> None:
+        """Say that the run goes on, if there is a store to say it to."""
+        from airflow_etl_provider.hooks.metadata import store_opener
+
+        try:
+            opener = store_opener()
+        except EtlError as error:
+            log.warning("The run is not recorded: %s", error)
+            return
+        if opener is None:
+            return
+        from airflow_etl_provider.metadata.recorder import Recorder
+        from airflow_etl_provider.metadata.registration import register
+        from airflow_etl_provider.metadata.run_records import RunOf
+
+        now, ti = _now(), self._ti
+        self._pipeline = pipeline
+        run = RunOf(
+            name=self._name,
+            pipeline=check or (pipeline.pipeline if pipeline is not None else ti.task_id),
+            kind=self._kind,
+            started_at=now,
+            mode=pipeline.target.mode if pipeline is not None else None,
+            dag_id=ti.dag_id,
+            dag_run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+            try_number=ti.try_number,
+        )
+        self._recorder = Recorder(run, open_store=opener, clock=_now)
+        self._recorder.begin(
+            register(pipeline, at=now, dag_id=ti.dag_id, task_id=ti.task_id)
+            if pipeline is not None
+            else None
+        )
+
+    def keep_flow(self, flow: Flow) -> None:
+        """Tell the datasets of the run, once the plan has settled them."""
+        if self._recorder is None or self._pipeline is None:
+            return
+        from airflow_etl_provider.metadata.registration import datasets_of
+
+        datasets, schemas = datasets_of(
+            self._pipeline, flow, run_id=self._recorder.run.id, at=_now()
+        )
+        self._recorder.note(datasets, schemas=schemas)
+
+    def end_load(self, report: RunReport, *, error: BaseException | None = None) -> None:
+        """Tell how a load ended."""
+        if self._recorder is not None:
+            from airflow_etl_provider.metadata.run_records import outcome_of_load
+
+            kind = type(error).__name__ if error is not None else None
+            self._end(outcome_of_load(report, figures=self._figures(), error_type=kind))
+
+    def end_check(self, report: QualityReport) -> None:
+        """Tell how a check ended."""
+        if self._recorder is not None:
+            from airflow_etl_provider.metadata.run_records import outcome_of_check
+
+            self._end(outcome_of_check(report, figures=self._figures()))
+
+    def end_with_error(self, error: BaseException) -> None:
+        """Tell of a run that ended without a report; of a foreign error only its class is told."""
+        if self._recorder is not None:
+            from airflow_etl_provider.metadata.run_records import Outcome
+
+            ours = isinstance(error, EtlError)
+            self._end(
+                Outcome(
+                    report={"status": "failed"},
+                    status="failed",
+                    figures=self._figures(),
+                    error_code=error.code if isinstance(error, EtlError) else "internal_error",
+                    error_message=str(error)
+                    if ours
+                    else f"The task failed with a {type(error).__qualname__}; its log says more.",
+                    error_type=type(error).__name__,
+                ),
+                # Whoever told the process to stop waits for it.
+                patience=PATIENCE if isinstance(error, Exception) else 3.0,
+            )
+
+    def _end(self, outcome: Outcome, *, patience: float = PATIENCE) -> None:
+        if self._recorder is not None:
+            recorder, self._recorder = self._recorder, None
+            recorder.end(outcome, patience=patience)
+
+    def _figures(self) -> dict[str, float]:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            # Linux counts in KiB.
+            "memory_bytes": float(peak * 1024),
+            "cpu_seconds": time.process_time() - self._cpu,
+        }
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
