@@ -60,6 +60,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "30",
                         "default": "5",
                     },
+                    "retention_days": {
+                        "description": "Days that records of the metadata store are kept, by "
+                        "table; 0 keeps for ever. A table that is not named keeps its default.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "run:365, metric:30",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from airflow_etl_provider.cli.metadata_arguments import add_metadata
+
 __all__ = ["build_parser"]
 
 EXIT_CODES = """\
@@ -90,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_schema(commands)
     _add_quarantine(commands)
     _add_files(commands)
+    add_metadata(commands, command=_command)
     return parser
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_etl_provider.cli.command import DONE, DONE_WITH_REJECTS
 from airflow_etl_provider.cli.progress import ProgressBar
+from airflow_etl_provider.cli.recording import Recording
 from airflow_etl_provider.cli.stopping import stop_on_signals
 from airflow_etl_provider.contracts.report import RunReport
 from airflow_etl_provider.contracts.summary import describe_report
@@ -37,6 +38,7 @@ def run_and_report(
     from airflow_etl_provider.engines.batch import run_pipeline
 
     run_id = uuid.uuid4().hex
+    recording = Recording(pipeline, name=run_id)
     with (
         stop_on_signals(console.say) as asked_to_stop,
         ProgressBar(shown=console.stderr_is_terminal) as bar,
@@ -52,6 +54,7 @@ def run_and_report(
                 clock=lambda: datetime.now(timezone.utc),
                 progress=bar,
                 cancel=asked_to_stop,
+                planned=recording.keep_flow,
             )
         except EtlError as error:
             bar.clear()
@@ -64,8 +67,11 @@ def run_and_report(
                 pipeline=pipeline.pipeline,
                 load_id=None,
                 target=None,
+                error={"code": error.code, "message": str(error)},
             )
+            recording.end(error.report, error=error)
             raise
+    recording.end(report)
     _write(report, console)
     if console.json_wanted:
         console.result(report.to_dict())

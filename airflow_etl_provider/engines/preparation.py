@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.base import Position, Target
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["NothingNew", "Prepared", "flow_of", "prepare"]
+__all__ = ["NothingNew", "Prepared", "flow_of", "prepare", "quarantine_of"]
 
 NOT_ABOUT_ROWS: dict[str, Any] = {
     **dict.fromkeys(
@@ -205,7 +205,7 @@ def prepare(
         source.read_ahead()
     if target is None:
         target = _open_target(pipeline, connections=connections, base=base, stack=stack)
-    home, keeper = _quarantine_of(pipeline, target, connections=connections, options=options)
+    home, keeper = quarantine_of(pipeline, target, connections=connections, options=options)
     high = high_of(pipeline, position) if position is not None else None
     evolution, plan = _settle(
         pipeline, written, source=source, target=target, window=window, high=high
@@ -324,7 +324,7 @@ def _without_own_columns(existing: Schema | None, pipeline: Pipeline) -> Schema 
     return Schema(tuple(field for field in existing if field.name != deletes.column))
 
 
-def _quarantine_of(
+def quarantine_of(
     pipeline: Pipeline, target: Target, *, connections: Connections, options: EngineOptions
 ) -> tuple[str, Connection | None]:
     """Where rejects go, and who logs in there; the login matters in a bucket alone."""

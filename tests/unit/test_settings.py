@@ -116,7 +116,13 @@ def test_settings_check_themselves_wherever_they_are_made(home: Path, wrong: Any
 
 
 def test_airflow_is_told_the_same_keys_and_defaults(home: Path) -> None:
-    assert list(OPTIONS) == ["quarantine", "memory_limit_mb", "threads", "progress_interval"]
+    assert list(OPTIONS) == [
+        "quarantine",
+        "memory_limit_mb",
+        "threads",
+        "progress_interval",
+        "retention_days",
+    ]
     defaults = {key: option["default"] for key, option in OPTIONS.items()}
     settings = Settings(quarantine=home)
     assert defaults["memory_limit_mb"] == str(settings.memory_limit_mb)
