@@ -19,10 +19,10 @@ from airflow_etl_provider.metadata.sql.engine import DIALECTS
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["EtlDBManager", "ensure_tables"]
+__all__ = ["EtlDBManager", "ensure_tables", "schema_of_airflow"]
 
 
-def _schema() -> str | None:
+def schema_of_airflow() -> str | None:
     """The schema that Airflow's tables are in, where one is configured."""
     return (conf.get("database", "sql_alchemy_schema", fallback="") or "").strip() or None
 
@@ -30,7 +30,7 @@ def _schema() -> str | None:
 class EtlDBManager(BaseDBManager):
     """What Airflow needs to know of the tables; declared in the provider's `db-managers`."""
 
-    metadata = metadata_for(_schema())
+    metadata = metadata_for(schema_of_airflow())
     version_table_name = VERSION_TABLE
     migration_dir = str(MIGRATIONS)
     alembic_file = str(Path(MIGRATIONS, "alembic.ini"))
@@ -41,7 +41,7 @@ class EtlDBManager(BaseDBManager):
         """Give the base's configuration, with the schema."""
         from airflow import settings
 
-        config = alembic_config(schema=_schema())
+        config = alembic_config(schema=schema_of_airflow())
         config.set_main_option(
             "sqlalchemy.url", (settings.SQL_ALCHEMY_CONN or "").replace("%", "%%")
         )

@@ -236,9 +236,16 @@ class CancelledError(EtlError):
 
 
 class MetadataError(EtlError):
-    """The metadata store did not do what it was asked for."""
+    """The metadata store did not do what it was asked for.
+
+    :param missing: because what was asked about is not there.
+    """
 
     code = "metadata_error"
+
+    def __init__(self, message: str, *, hint: str | None = None, missing: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.missing = missing
 
 
 class MetadataUnavailableError(MetadataError):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 WAREHOUSE = HOME / "warehouse.duckdb"
+METADATA = HOME / "airflow" / "airflow.db"
 LOGS = HOME / "logs"
 BIN = Path(sys.executable).parent
 
@@ -45,6 +46,8 @@ TABLES = (
     "flights",
     "carriers",
 )
+
+RUNS_SHOWN = 12
 
 REJECTS_SHOWN = 3
 """Of each load; the command printed below them shows all."""
@@ -125,6 +128,10 @@ def airflow_environment(*, port: int) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
         "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": str(WAREHOUSE)}),
+        # Runs are recorded in the tables etl_* of Airflow's own database.
+        "AIRFLOW_CONN_ETL_METADATA_DEFAULT": json.dumps(
+            {"conn_type": "sqlite", "host": str(METADATA)}
+        ),
         "PYTHONWARNINGS": "ignore",
     }
 
@@ -172,6 +179,25 @@ def summarise() -> None:
         if locations:
             rows = sum(entry.rows_quarantined for entry in entries)
             describe_quarantine(f"{table} ({rows:,})", locations)
+    describe_runs()
+
+
+def describe_runs() -> None:
+    """Print what the metadata database has of the newest runs, whatever became of them."""
+    from airflow_etl_provider.metadata.queries import Query
+    from airflow_etl_provider.metadata.records import RunRecord
+    from airflow_etl_provider.metadata.sql import SqlStore
+
+    store = SqlStore(f"sqlite:///{METADATA}")
+    runs = store.find(Query(RunRecord, limit=RUNS_SHOWN)).items
+    store.close()
+    say("\nThe newest runs, as Airflow's metadata database has them (tables etl_*):\n")
+    say("  {:<21}{:<19}{:<19}{:>9}{:>9}".format("started", "pipeline", "status", "read", "loaded"))
+    for run in runs:
+        say(
+            f"  {run.started_at:%Y-%m-%d %H:%M:%S}  {run.pipeline:<19}{run.status:<19}"
+            f"{run.rows_read:>9,}{run.rows_loaded:>9,}"
+        )
 
 
 def ledger_of(table: str) -> list[LedgerEntry]:

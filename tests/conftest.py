@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from tests.system.api_server import ApiServer
+
 PASSWORD = "correct horse"
 """With a space, so that a connection string that is not encoded fails every test."""
 
@@ -301,3 +303,16 @@ def empty_metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
         engine = engine_for(request.getfixturevalue("postgres_server"))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Airflow's API server with people of every role; who uses it empties the tables first."""
+    from tests.system.api_server import ApiServer
+
+    server = ApiServer(tmp_path_factory.mktemp("api"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

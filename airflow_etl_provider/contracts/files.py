@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.rules import Rule
 
 __all__ = [
+    "contract_from_mapping",
     "contract_from_text",
     "contract_to_text",
     "pipeline_from_mapping",
@@ -90,6 +91,13 @@ def read_contract(path: str | Path) -> MappingContract:
 def contract_from_text(text: str, *, name: str) -> MappingContract:
     """Read a contract from YAML or JSON; `name` is what errors call the text."""
     return _model(MappingContract, read_document(text, name=name))
+
+
+def contract_from_mapping(
+    value: Mapping[str, Any], *, name: str = "The contract"
+) -> MappingContract:
+    """Read a contract from values, as JSON gives them; `name` is what errors call them."""
+    return _from_values(MappingContract, dict(value), name=name)
 
 
 def resolve_mapping(pipeline: Pipeline, base: Path | None) -> MappingContract | None:

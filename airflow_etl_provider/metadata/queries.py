@@ -46,7 +46,8 @@ class Page(Generic[T]):
 class Query(Generic[R]):
     """A listing of records of one kind, newest first.
 
-    :param equals: by field, one of the record's `FILTERS`; a tuple means any of its values.
+    :param equals: by field, one of the record's `FILTERS`; a tuple means any of its values;
+        none of them is None.
     :param since: the earliest `ORDER_BY` moment, included; `until` is the latest, excluded.
     :param limit: 1 to `MAX_PAGE`.
     :param after: the cursor of the page before.

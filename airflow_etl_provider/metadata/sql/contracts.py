@@ -154,7 +154,7 @@ def _seen(connection: Connection, name: str, version: int, etag: str) -> Contrac
         .first()
     )
     if found is None:
-        raise MetadataError(f"There is no version {version} of contract {name!r}.")
+        raise MetadataError(f"There is no version {version} of contract {name!r}.", missing=True)
     if found["etag"] != etag:
         raise EditConflictError(
             f"Version {version} of contract {name!r} was changed after it was read: it is "

@@ -128,10 +128,10 @@ def _conditions(query: Query[Any], table: Table) -> list[ColumnElement[bool]]:
                 hint=f"It can by: {', '.join(record.FILTERS)}.",
             )
         column = table.c[name]
-        if isinstance(value, list | tuple | set | frozenset):
-            conditions.append(column.in_(list(value)))
-        else:
-            conditions.append(column.is_(None) if value is None else column == value)
+        values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+        if None in values:
+            raise SpecificationError(f"{record.COLLECTION} can't be listed by no {name}.")
+        conditions.append(column.in_(values))
     moment = table.c[record.ORDER_BY]
     if query.since is not None:
         conditions.append(moment >= query.since)

@@ -1,0 +1,133 @@
+"""Limits of size and rate, before anything is read or asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MAX_BODY", "Buckets", "Limits"]
+
+MAX_BODY = 4 * 2**20
+"""Bytes of one request."""
+
+_ASKERS = 10_000
+"""Askers that are remembered; those who asked longest ago are forgotten first."""
+
+
+class Buckets:
+    """A token bucket per asker: so many requests a minute, as many at once after a pause.
+
+    :param clock: seconds, going forward only.
+    """
+
+    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, asker: str) -> float:
+        """Take one request; returns 0, or the seconds until there is one to take."""
+        now = self._clock()
+        left, at = self._left.pop(asker, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - at) * self._per_minute / 60)
+        allowed = left >= 1
+        self._left[asker] = (left - 1 if allowed else left, now)
+        while len(self._left) > _ASKERS:
+            self._left.popitem(last=False)
+        return 0.0 if allowed else (1 - left) * 60 / self._per_minute
+
+
+class Limits:
+    """ASGI middleware: 413 for bodies that are too large, 429 for too many requests.
+
+    Counts within one process; a deployment with several API servers allows as many times more.
+    """
+
+    def __init__(
+        self, app: Any, *, per_minute: Callable[[], int], max_body: int = MAX_BODY
+    ) -> None:
+        self._app = app
+        self._per_minute = per_minute
+        self._max_body = max_body
+        self._buckets: Buckets | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer, or hand on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._buckets is None:
+            self._buckets = Buckets(self._per_minute())
+        headers = {name.lower(): value for name, value in scope.get("headers", ())}
+        if (wait := self._buckets.wait(_asker(scope, headers))) > 0:
+            await _answer(
+                send,
+                429,
+                "too_many_requests",
+                "Too many requests.",
+                headers=[(b"retry-after", str(int(wait) + 1).encode())],
+            )
+            return
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max_body:
+            await _too_large(send, self._max_body)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Any) -> Any:
+        """Count what comes in: a body may be longer than it says, or say nothing."""
+        total = 0
+
+        async def receive_counted() -> Any:
+            nonlocal total
+            message = await receive()
+            if message["type"] == "http.request":
+                total += len(message.get("body", b""))
+                if total > self._max_body:
+                    from fastapi import HTTPException
+
+                    raise HTTPException(413, f"A request has {self._max_body} bytes at most.")
+            return message
+
+        return receive_counted
+
+
+def _asker(scope: Any, headers: dict[bytes, bytes]) -> str:
+    """Tell askers apart by what they log in with, the unknown ones by where they are."""
+    login = headers.get(b"authorization") or headers.get(b"cookie")
+    if login is not None:
+        return hashlib.sha256(login).hexdigest()
+    return str((scope.get("client") or ("?",))[0])
+
+
+async def _too_large(send: Any, most: int) -> None:
+    await _answer(send, 413, "too_large", f"A request has {most} bytes at most.")
+
+
+async def _answer(
+    send: Any,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    body = json.dumps({"code": code, "message": message, "hint": None, "errors": []}).encode()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *(headers or []),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
