@@ -65,6 +65,7 @@ class ApiServer:
                 "AIRFLOW__API__WORKERS": "1",
                 "AIRFLOW__ETL__TASK_SECRET": SECRET,
                 "AIRFLOW__ETL__API_RATE_LIMIT": "1000000",
+                "AIRFLOW__ETL__PERSONAL_DATA_READERS": "otto",
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             }
             | (environment or {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi import Query as QueryParam
 
 from airflow_etl_provider.api.access import Asker, ReaderDep
@@ -43,6 +43,8 @@ _CHAPTERS = {
 
 router = APIRouter()
 
+Key = Annotated[list[str], QueryParam(max_length=5)]
+
 
 def _add(record: type[Record], path: str, tag: str) -> None:
     model: Any = model_of(record)
@@ -71,8 +73,13 @@ def _add(record: type[Record], path: str, tag: str) -> None:
         }
 
     def one(request: Request, asker: ReaderDep, store: StoreDep) -> Any:
-        key = [_key_part(record, name, request.path_params[name]) for name in record.KEY]
-        found = store.get(record, *key) if None not in key else None
+        return by_key([request.path_params[name] for name in record.KEY], asker, store)
+
+    def by_key(key: Key, asker: ReaderDep, store: StoreDep) -> Any:
+        if len(key) != len(record.KEY):
+            raise HTTPException(422, f"`key` is given {len(record.KEY)} times: {record.KEY}.")
+        parts = [_key_part(record, *part) for part in zip(record.KEY, key, strict=True)]
+        found = store.get(record, *parts) if None not in parts else None
         if found is None or not may_see(asker, store, found):
             raise not_found(record.COLLECTION.replace("_", " "))
         return _shown(found, asker, store)
@@ -88,6 +95,15 @@ def _add(record: type[Record], path: str, tag: str) -> None:
         description=record.__doc__,
         tags=[tag],
         name=f"list_{path}",
+    )
+    router.add_api_route(
+        f"/{path}/by-key",
+        by_key,
+        response_model=model,
+        summary=f"Read one {words.lower()} whose name fits no path",
+        description=f"`key` is given once for each of: {', '.join(record.KEY)}.",
+        tags=[tag],
+        name=f"read_{path}_by_key",
     )
     if record not in _NOT_ALONE:
         router.add_api_route(
@@ -129,7 +145,8 @@ def _key_part(record: type[Record], name: str, text: str) -> Any:
         return moment if moment.tzinfo is not None else None
     if not _is_number(record, name):
         return text if "\0" not in text else None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    is_number = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_number and int(text) < 2**31 else None
 
 
 def _shown(record: Record, asker: Asker, store: MetadataStore) -> dict[str, Any]:

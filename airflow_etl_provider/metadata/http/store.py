@@ -68,13 +68,8 @@ class ApiStore:
             raise SpecificationError(
                 f"A record of {record.COLLECTION} is named by {', '.join(record.KEY)}."
             )
-        parts = [
-            quote(part.isoformat() if isinstance(part, datetime) else str(part), safe="")
-            for part in key
-        ]
-        if record is ContractRecord:
-            parts.insert(1, "versions")
-        found = self._or_none(f"/{_path(record)}/{'/'.join(parts)}")
+        parts = [part.isoformat() if isinstance(part, datetime) else str(part) for part in key]
+        found = self._or_none(f"/{_path(record)}/by-key", query={"key": parts})
         return None if found is None else record_from_json(record, found)
 
     def find(self, query: Query[R]) -> Page[R]:
@@ -293,9 +288,9 @@ class ApiStore:
         found = self._client.ask("POST", path, query=query, body=body)
         return None if found is None else record_from_json(LeaseRecord, found)
 
-    def _or_none(self, path: str) -> Any:
+    def _or_none(self, path: str, *, query: dict[str, Any] | None = None) -> Any:
         try:
-            return self._client.ask("GET", path)
+            return self._client.ask("GET", path, query=query)
         except MetadataError as error:
             if error.missing:
                 return None
