@@ -60,6 +60,49 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "30",
                         "default": "5",
                     },
+                    "task_secret": {
+                        "description": "Signs the tokens by which tasks are known to the API; 32 "
+                        "characters at least, the same on API servers and workers. "
+                        "Without it tasks record by the connection etl_metadata_default "
+                        "alone.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": None,
+                        "sensitive": True,
+                    },
+                    "task_token_minutes": {
+                        "description": "How long a token of a task holds; a task makes a new one "
+                        "whenever it needs one.\n",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "10",
+                        "default": "10",
+                    },
+                    "api_url": {
+                        "description": "Where workers reach the API server, if not at "
+                        "[api] base_url.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://airflow.internal",
+                        "default": None,
+                    },
+                    "api_rate_limit": {
+                        "description": "Requests a minute of one asker that an API server "
+                        "answers.\n",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "600",
+                        "default": "600",
+                    },
+                    "personal_data_readers": {
+                        "description": "Logins, separated by commas, of those who may see "
+                        "values of personal columns.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "dana, ann",
+                        "default": None,
+                    },
                     "retention_days": {
                         "description": "Days that records of the metadata store are kept, by "
                         "table; 0 keeps for ever. A table that is not named keeps its default.\n",

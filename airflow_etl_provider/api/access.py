@@ -12,13 +12,13 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from airflow_etl_provider.api.task_token import (
+from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.metadata.http.task_token import (
     TaskClaims,
     WrongTokenError,
     is_task_token,
     read_token,
 )
-from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser

@@ -76,6 +76,7 @@ class Limits:
             return
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
+            await _drain(receive, 16 * self._max_body)
             await _too_large(send, self._max_body)
             return
         await self._app(scope, self._counted(receive), send)
@@ -96,6 +97,15 @@ class Limits:
             return message
 
         return receive_counted
+
+
+async def _drain(receive: Any, most: int) -> None:
+    """Read on, keeping nothing: a client that is still sending would not hear the answer."""
+    total, more = 0, True
+    while more and total < most:
+        message = await receive()
+        total += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _asker(scope: Any, headers: dict[bytes, bytes]) -> str:

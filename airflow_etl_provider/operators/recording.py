@@ -52,7 +52,7 @@ class TaskRecording:
         from airflow_etl_provider.hooks.metadata import store_opener
 
         try:
-            opener = store_opener()
+            opener = store_opener(self._ti)
         except EtlError as error:
             log.warning("The run is not recorded: %s", error)
             return

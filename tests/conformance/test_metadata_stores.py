@@ -181,6 +181,13 @@ def test_the_newest_of_a_key_wins_within_one_call_too(store):
     assert store.get(RunRecord, done.id).status == "done"
 
 
+def test_a_try_that_woke_up_late_does_not_speak_for_its_successor(store):
+    store.record([run(status="done", try_number=2, updated_at=NOW)])
+    store.record([run(status="failed", try_number=1, updated_at=NOW + MINUTE)])
+
+    assert store.get(RunRecord, run().id).status == "done"
+
+
 def test_when_something_began_stays_as_it_was_first_told(store):
     store.record([run()])
     store.record([run(started_at=NOW + MINUTE, updated_at=NOW + MINUTE, status="failed")])

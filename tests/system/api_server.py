@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from airflow_etl_provider.api.task_token import TaskClaims, sign_token
+from airflow_etl_provider.metadata.http.task_token import TaskClaims, sign_token
 from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.metadata.tables import METADATA
 

@@ -121,6 +121,11 @@ def test_airflow_is_told_the_same_keys_and_defaults(home: Path) -> None:
         "memory_limit_mb",
         "threads",
         "progress_interval",
+        "task_secret",
+        "task_token_minutes",
+        "api_url",
+        "api_rate_limit",
+        "personal_data_readers",
         "retention_days",
     ]
     defaults = {key: option["default"] for key, option in OPTIONS.items()}

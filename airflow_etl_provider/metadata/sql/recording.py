@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String
+from sqlalchemy import String, and_, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from airflow_etl_provider.exceptions import SpecificationError
@@ -15,6 +15,7 @@ from airflow_etl_provider.metadata.records import (
     ContractRecord,
     DatasetRecord,
     LeaseRecord,
+    RunRecord,
     key_of,
 )
 from airflow_etl_provider.metadata.records.encoding import record_to_row
@@ -98,8 +99,15 @@ def _upsert(dialect: str, table: Table, kind: type[Record]) -> Any:
     if kind.NEWEST_BY is None:
         return insert.on_conflict_do_nothing(index_elements=list(kind.KEY))
     stay = {*kind.KEY, *_FIRST_STAYS}
+    newer = [table.c[kind.NEWEST_BY] <= insert.excluded[kind.NEWEST_BY]]
+    if kind is RunRecord:
+        # A process that slept through its successor's work wakes up with a word that is newer, and
+        # of an older try.
+        newer.append(
+            func.coalesce(table.c.try_number, 0) <= func.coalesce(insert.excluded.try_number, 0)
+        )
     return insert.on_conflict_do_update(
         index_elements=list(kind.KEY),
         set_={c.name: insert.excluded[c.name] for c in table.columns if c.name not in stay},
-        where=table.c[kind.NEWEST_BY] <= insert.excluded[kind.NEWEST_BY],
+        where=and_(*newer),
     )
