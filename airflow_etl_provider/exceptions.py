@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountingError",
     "BudgetExceededError",
+    "BusUnavailableError",
     "CancelledError",
     "ConnectionNotFoundError",
     "CredentialsError",
@@ -270,3 +271,9 @@ class EventError(EtlError):
     """An event is none, is too large, or of a kind or version that is not known."""
 
     code = "bad_event"
+
+
+class BusUnavailableError(EtlError):
+    """The message bus can't be reached; what was told may have been told in part."""
+
+    code = "bus_unavailable"
