@@ -19,6 +19,9 @@ HEAVY = (
     "boto3",
     "adbc_driver_postgresql",
     "pandas",
+    "alembic",
+    "fastapi",
+    "redis",
 )
 
 ROOT = Path(airflow_etl_provider.__file__).parent
@@ -27,6 +30,8 @@ MODULES = [
     *(f"airflow_etl_provider.operators.{p.stem}" for p in (ROOT / "operators").glob("*.py")
       if p.stem not in ("__init__", "options")),
     "airflow_etl_provider.plugin",
+    "airflow_etl_provider.sensors.event",
+    "airflow_etl_provider.triggers.event",
     "airflow_etl_provider.get_provider_info",
     "airflow_etl_provider.settings",
 ]  # fmt: skip

@@ -1,0 +1,138 @@
+"""A sensor that waits for something that happened: a load, a failure, a changed schema."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.bases.sensor import PokeReturnValue
+
+from airflow_etl_provider.triggers.event import EtlEventTrigger, event_to_dict, find_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+__all__ = ["EtlEventSensor"]
+
+
+class EtlEventSensor(BaseSensorOperator):
+    """Wait for an event of the metadata store, and return it.
+
+    .. code-block:: python
+
+        EtlEventSensor(task_id="orders_loaded", kind="load_published", pipeline="orders")
+
+    Only events from the start of the DAG run on count, also after a retry: what happened while the
+    sensor was not looking is found, since events are kept.
+
+    :param kind: of the event, or several of which any will do; docs/messages.md lists them.
+    :param pipeline: only of this pipeline.
+    :param key: only with this key.
+    :param since: ISO 8601 moment with zone, instead of the start of the DAG run.
+    :param connection: of the metadata store.
+    :param deferrable: wait in the triggerer and keep no worker busy.
+    """
+
+    template_fields: Sequence[str] = ("kind", "pipeline", "key", "since")
+    ui_color = "#fff2cc"
+
+    def __init__(
+        self,
+        *,
+        kind: str | Sequence[str],
+        pipeline: str | None = None,
+        key: str | None = None,
+        since: str | None = None,
+        connection: str = "etl_metadata_default",
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.pipeline = pipeline
+        self.key = key
+        self.since = since
+        self.connection = connection
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Return the event; wait for it in the triggerer, unless it is there already."""
+        if not self.deferrable:
+            return super().execute(context)
+        found, after = self._look(context)
+        if found is not None:
+            return found
+        self.defer(
+            trigger=EtlEventTrigger(
+                connection=self.connection,
+                kinds=self._kinds(),
+                since=self._since(context).isoformat(),
+                pipeline=self.pipeline or "",
+                key=self.key or "",
+                after=after,
+                poll=self.poke_interval,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the trigger found."""
+        return event
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        found, _ = self._look(context)
+        return PokeReturnValue(is_done=found is not None, xcom_value=found)
+
+    def _look(self, context: Context) -> tuple[dict[str, Any] | None, int]:
+        from airflow_etl_provider.hooks.connections import find_airflow_connection
+        from airflow_etl_provider.hooks.metadata import open_store_at
+
+        with closing(open_store_at(find_airflow_connection(self.connection))) as store:
+            found, after = find_event(
+                store,
+                kinds=self._kinds(),
+                pipeline=self.pipeline or "",
+                key=self.key or "",
+                since=self._since(context),
+            )
+        return (None if found is None else event_to_dict(found)), after
+
+    def _kinds(self) -> list[str]:
+        """Give the kinds.
+
+        :raises SpecificationError: there is no such event.
+        """
+        from airflow_etl_provider.bus.event import KINDS
+        from airflow_etl_provider.exceptions import SpecificationError
+
+        kinds = [self.kind] if isinstance(self.kind, str) else list(self.kind)
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown or not kinds:
+            raise SpecificationError(
+                f"There is no event {', '.join(unknown) or 'given'}.",
+                hint=f"Known: {', '.join(KINDS)}.",
+            )
+        return kinds
+
+    def _since(self, context: Context) -> datetime:
+        from airflow_etl_provider.exceptions import SpecificationError
+
+        if self.since:
+            try:
+                moment = datetime.fromisoformat(self.since.replace("Z", "+00:00"))
+            except ValueError:
+                moment = datetime.min
+            if moment.tzinfo is None:
+                raise SpecificationError(
+                    f"`since` is {self.since!r}, and no moment with its zone.",
+                    hint="Write 2026-11-20T09:14:00Z.",
+                )
+            return moment
+        began: datetime = context["dag_run"].start_date
+        return began
