@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
 
 from airflow.sdk import DAG, task
 
@@ -18,8 +17,9 @@ with DAG(
 ) as dag:
 
     @task
-    def clean_metadata(params: dict[str, Any]) -> dict[str, int]:
+    def clean_metadata() -> dict[str, int]:
         """Count by table what went, or would."""
+        from airflow.sdk import get_current_context
         from airflow.sdk.configuration import conf
 
         from airflow_etl_provider.hooks.connections import find_airflow_connection
@@ -33,7 +33,7 @@ with DAG(
             engine,
             now=datetime.now(timezone.utc),
             days=read_days(conf.get("etl", "retention_days", fallback="")),
-            dry_run=bool(params["dry_run"]),
+            dry_run=bool(get_current_context()["params"]["dry_run"]),
         )
         engine.dispose()
         return {cleaned.table: cleaned.records for cleaned in done}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.bases.sensor import PokeReturnValue
@@ -64,8 +64,11 @@ class EtlEventSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         found, after = self._look(context)
-        if found is not None:
-            return found
+        if found is None:
+            self._wait(context, after)
+        return found
+
+    def _wait(self, context: Context, after: int) -> NoReturn:
         self.defer(
             trigger=EtlEventTrigger(
                 connection=self.connection,
@@ -123,16 +126,16 @@ class EtlEventSensor(BaseSensorOperator):
     def _since(self, context: Context) -> datetime:
         from airflow_etl_provider.exceptions import SpecificationError
 
-        if self.since:
-            try:
-                moment = datetime.fromisoformat(self.since.replace("Z", "+00:00"))
-            except ValueError:
-                moment = datetime.min
-            if moment.tzinfo is None:
-                raise SpecificationError(
-                    f"`since` is {self.since!r}, and no moment with its zone.",
-                    hint="Write 2026-11-20T09:14:00Z.",
-                )
-            return moment
-        began: datetime = context["dag_run"].start_date
-        return began
+        if not self.since:
+            began: datetime = context["dag_run"].start_date  # type: ignore[assignment]
+            return began
+        try:
+            moment = datetime.fromisoformat(self.since.replace("Z", "+00:00"))
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise SpecificationError(
+                f"`since` is {self.since!r}, and no moment with its zone.",
+                hint="Write 2026-11-20T09:14:00Z.",
+            )
+        return moment

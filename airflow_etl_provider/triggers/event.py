@@ -46,7 +46,7 @@ class EtlEventTrigger(BaseTrigger):
         after: int = 0,
         poll: float = 5.0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.connection = connection
         self.kinds = list(kinds)
         self.since = since
