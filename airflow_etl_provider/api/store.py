@@ -46,9 +46,12 @@ def _open() -> SqlStore:
         from airflow_etl_provider.db_manager import ensure_tables, schema_of_airflow
 
         ensure_tables()
-        # An engine of our own: on SQLite, Airflow's begins a transaction at the first write, too
-        # late for what is read before to hold.
-        return SqlStore(settings.SQL_ALCHEMY_CONN or "", schema=schema_of_airflow())
+        engine = settings.engine
+        if engine is None or engine.dialect.name == "sqlite":
+            # An engine of our own: on SQLite, Airflow's begins a transaction at the first write,
+            # too late for what is read before to hold.
+            return SqlStore(settings.SQL_ALCHEMY_CONN or "", schema=schema_of_airflow())
+        return SqlStore(engine, schema=schema_of_airflow())
     return SqlStore(url_of(resolve_connection(found)))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from airflow_etl_provider.exceptions import (
@@ -65,7 +66,7 @@ def engine_for(url: str | URL, *, connect_timeout: int = 10) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(
+        engine = create_engine(
             parsed,
             poolclass=QueuePool,
             pool_size=1,
@@ -74,9 +75,10 @@ def engine_for(url: str | URL, *, connect_timeout: int = 10) -> Engine:
             connect_args={
                 "connect_timeout": connect_timeout,
                 "application_name": "airflow_etl_provider",
-                "options": "-c statement_timeout=60000 -c lock_timeout=15000",
             },
         )
+        event.listen(engine, "begin", _limit_postgresql)
+        return engine
     except NoSuchModuleError as error:
         raise SpecificationError(
             f"There is no driver {parsed.drivername} here.", hint="Leave `+driver` out of the URL."
@@ -97,6 +99,15 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _limit_postgresql(connection: Connection) -> None:
+    # For this transaction alone: what is set for a session, or by options of the connection, does
+    # not go through PgBouncer and the proxy of Amazon RDS.
+    connection.exec_driver_sql(
+        "SELECT set_config('statement_timeout', '60s', true), "
+        "set_config('lock_timeout', '15s', true)"
+    )
 
 
 @contextmanager
@@ -145,6 +156,10 @@ def _told(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _in_our_words(error, engine) from error
+    except PoolTimeoutError as error:
+        raise MetadataUnavailableError(
+            "All connections to the metadata store are in use.", hint="Ask again in a moment."
+        ) from error
     except ValueError as error:
         raise MetadataError(f"A record can't be written: {error}.") from error
 
@@ -156,7 +171,7 @@ _MISSING = ("42P01", "42703", "3F000")
 def _in_our_words(error: DBAPIError, engine: Engine) -> MetadataError:
     """The first line of what the driver said, and none of the values that were sent."""
     said = str(error.orig).strip().partition("\n")[0]
-    state = getattr(error.orig, "pgcode", None) or ""
+    state = getattr(error.orig, "pgcode", None) or getattr(error.orig, "sqlstate", None) or ""
     where = engine.url.render_as_string(hide_password=True)
     if state in _MISSING or (
         isinstance(error, OperationalError)
