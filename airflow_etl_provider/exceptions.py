@@ -20,6 +20,7 @@ __all__ = [
     "EtlError",
     "EventError",
     "FencedError",
+    "LeaseTakenError",
     "LoadConflictError",
     "LoadRuleError",
     "MetadataError",
@@ -277,3 +278,9 @@ class BusUnavailableError(EtlError):
     """The message bus can't be reached; what was told may have been told in part."""
 
     code = "bus_unavailable"
+
+
+class LeaseTakenError(EtlError):
+    """Another agent or run acts on it, and has the lease."""
+
+    code = "lease_taken"
