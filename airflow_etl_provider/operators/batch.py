@@ -143,7 +143,7 @@ class BatchPipelineOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline and return its report."""
-        self._recording = TaskRecording(context["ti"], name=self._run_id(context), kind="load")
+        self._recording = TaskRecording(context["ti"], kind="load")
         try:
             report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
@@ -223,7 +223,7 @@ class BatchPipelineOperator(BaseOperator):
         )
         refuse_secrets(pipeline)
         if self._recording is not None:
-            self._recording.begin(pipeline=pipeline)
+            self._recording.begin(self._run_id(context), pipeline=pipeline)
         return run_pipeline(
             pipeline,
             # Looking one up may log in elsewhere; once per run is enough.

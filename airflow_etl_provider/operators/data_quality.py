@@ -122,7 +122,7 @@ class DataQualityOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return the report."""
-        self._recording = TaskRecording(context["ti"], name=str(context["ti"].id), kind="quality")
+        self._recording = TaskRecording(context["ti"], kind="quality")
         try:
             report = run_listening(partial(self._run, context), stop=self._stop)
         except EtlError as error:
@@ -171,7 +171,7 @@ class DataQualityOperator(BaseOperator):
         folder = self._folder()
         check = self._specification(folder)
         if self._recording is not None:
-            self._recording.begin(check=check.check)
+            self._recording.begin(str(context["ti"].id), check=check.check)
         return check_quality(
             check,
             connections=find_airflow_connection,

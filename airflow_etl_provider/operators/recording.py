@@ -28,27 +28,27 @@ PATIENCE = 15.0
 
 
 class TaskRecording:
-    """What a task tells of its run. Nothing here fails a task, nor holds it up for long.
-
-    :param name: of the run, as report and ledger have it.
-    """
+    """What a task tells of its run. Nothing here fails a task, nor holds it up for long."""
 
     def __init__(
         self,
         task_instance: RuntimeTaskInstanceProtocol,
         *,
-        name: str,
         kind: Literal["load", "quality"],
     ) -> None:
         self._ti = task_instance
-        self._name = name
         self._kind = kind
         self._recorder: Recorder | None = None
         self._pipeline: Pipeline | None = None
         self._cpu = time.process_time()
 
-    def begin(self, *, pipeline: Pipeline | None = None, check: str | None = None) -> None:
-        """Say that the run goes on, if there is a store to say it to."""
+    def begin(
+        self, name: str, *, pipeline: Pipeline | None = None, check: str | None = None
+    ) -> None:
+        """Say that the run goes on, if there is a store to say it to.
+
+        :param name: of the run, as report and ledger have it.
+        """
         from airflow_etl_provider.hooks.metadata import store_opener
 
         try:
@@ -65,7 +65,7 @@ class TaskRecording:
         now, ti = _now(), self._ti
         self._pipeline = pipeline
         run = RunOf(
-            name=self._name,
+            name=name,
             pipeline=check or (pipeline.pipeline if pipeline is not None else ti.task_id),
             kind=self._kind,
             started_at=now,
