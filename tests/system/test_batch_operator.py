@@ -233,18 +233,22 @@ def test_the_assets_event_tells_how_many_rows(airflow, log):
 def test_every_run_is_recorded_in_the_metadata_database(airflow, log):
     runs = airflow.query(
         "select pipeline, status, dag_id, task_id, rows_read, rows_loaded, rows_quarantined, "
-        "error_code from etl_run order by started_at"
+        "error_code from etl_run"
     )
 
-    assert runs == [
-        ("people", "done_with_rejects", "plain", "load", 3, 2, 1, None),
-        ("people", "already_loaded", "plain", "load", 3, 2, 1, None),
-        ("mapped", "done", "mapped", "load", 1, 1, 0, None),
-        ("mapped", "done", "mapped", "load", 2, 2, 0, None),
-        ("late", "done", "late", "load", 1, 1, 0, None),
-        ("no_interval", "failed", "no_interval", "load", 0, 0, 0, "bad_specification"),
-        ("over_budget", "failed", "over_budget", "load", 3, 0, 1, "too_many_rejected"),
-    ]
+    # In which order Airflow runs mapped tasks is its own affair.
+    assert sorted(runs, key=str) == sorted(
+        [
+            ("people", "done_with_rejects", "plain", "load", 3, 2, 1, None),
+            ("people", "already_loaded", "plain", "load", 3, 2, 1, None),
+            ("mapped", "done", "mapped", "load", 1, 1, 0, None),
+            ("mapped", "done", "mapped", "load", 2, 2, 0, None),
+            ("late", "done", "late", "load", 1, 1, 0, None),
+            ("no_interval", "failed", "no_interval", "load", 0, 0, 0, "bad_specification"),
+            ("over_budget", "failed", "over_budget", "load", 3, 0, 1, "too_many_rejected"),
+        ],
+        key=str,
+    )
     assert ROW_VALUE not in str(airflow.query("select * from etl_failure, etl_run"))
 
 
