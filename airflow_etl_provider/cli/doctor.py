@@ -174,7 +174,9 @@ def _store(args: argparse.Namespace) -> Iterator[Finding]:
     except EtlError as error:
         yield Finding("problem", "metadata store", error.message, error.hint or "")
         return
-    where = engine.url.render_as_string(hide_password=True)
+    from airflow_etl_provider.metadata.sql.engine import place_of
+
+    where = place_of(engine)
     try:
         yield from _tables(engine, where)
     except EtlError as error:

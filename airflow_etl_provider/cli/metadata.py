@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.cli.command import DONE, FAILED
@@ -17,7 +18,6 @@ from airflow_etl_provider.hooks.metadata import CONNECTION
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Engine
 
@@ -62,6 +62,7 @@ def metadata_engine(args: argparse.Namespace) -> Engine:
 
 def _migrate(engine: Engine, args: argparse.Namespace, console: Console) -> int:
     from airflow_etl_provider.metadata.migrate import migrate, migration_sql, state_of
+    from airflow_etl_provider.metadata.sql.engine import place_of
 
     if args.sql:
         console.out(migration_sql(engine, to=args.to))
@@ -71,7 +72,7 @@ def _migrate(engine: Engine, args: argparse.Namespace, console: Console) -> int:
     if console.json_wanted:
         console.result({"before": asdict(before), "after": asdict(after)})
         return DONE
-    where = engine.url.render_as_string(hide_password=True)
+    where = place_of(engine)
     if args.dry_run:
         console.say(
             f"The tables in {where} are {before.condition}: revision "
@@ -89,6 +90,7 @@ def _migrate(engine: Engine, args: argparse.Namespace, console: Console) -> int:
 def _clean(engine: Engine, args: argparse.Namespace, console: Console) -> int:
     from airflow_etl_provider.metadata.migrate import state_of
     from airflow_etl_provider.metadata.retention import clean, read_days
+    from airflow_etl_provider.metadata.sql.engine import place_of
 
     days = read_days(args.days or os.environ.get("AIRFLOW__ETL__RETENTION_DAYS", ""))
     if args.tables:
@@ -99,7 +101,7 @@ def _clean(engine: Engine, args: argparse.Namespace, console: Console) -> int:
                 hint=f"Known: {', '.join(days)}.",
             )
         days = {name: number for name, number in days.items() if name in wanted}
-    state_of(engine).require_current(engine.url.render_as_string(hide_password=True))
+    state_of(engine).require_current(place_of(engine))
     if not args.dry_run and not args.yes and not _confirmed(console, days):
         console.say("Nothing was taken away.")
         return FAILED
@@ -141,8 +143,9 @@ def _reconcile(engine: Engine, args: argparse.Namespace, console: Console) -> in
     from airflow_etl_provider.metadata.migrate import state_of
     from airflow_etl_provider.metadata.reconcile import Reconciled, abandon_stale_runs
     from airflow_etl_provider.metadata.sql import SqlStore
+    from airflow_etl_provider.metadata.sql.engine import place_of
 
-    state_of(engine).require_current(engine.url.render_as_string(hide_password=True))
+    state_of(engine).require_current(place_of(engine))
     total = Reconciled()
     failed: dict[str, str] = {}
     swept: list[str] = []
@@ -177,10 +180,12 @@ def _reconcile_one(
     from airflow_etl_provider.engines.upkeep import sweep_quarantine
     from airflow_etl_provider.metadata.reconcile import reconcile_loads
 
+    given = os.environ.get("AIRFLOW__ETL__QUARANTINE")
+    options = EngineOptions(quarantine_home=Path(given).expanduser()) if given else EngineOptions()
     entries = list_loads(pipeline, connections=find_connection, base=base)
     done = reconcile_loads(store, pipeline.pipeline, entries, now=datetime.now(timezone.utc))
     removed = (
-        sweep_quarantine(pipeline, connections=find_connection, base=base, options=EngineOptions())
+        sweep_quarantine(pipeline, connections=find_connection, base=base, options=options)
         if sweep
         else []
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.cli.connections import find_connection
+from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.hooks.connections import refuse_secrets
 from airflow_etl_provider.hooks.metadata import CONNECTION, open_store_at
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from airflow_etl_provider.metadata.recorder import Recorder
 
 __all__ = ["Recording"]
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = 15.0
 
@@ -38,6 +43,12 @@ class Recording:
         from airflow_etl_provider.metadata.run_records import RunOf
 
         connection = find_connection(CONNECTION)
+        try:
+            refuse_secrets(pipeline)
+        except SpecificationError as error:
+            # `load` takes what people paste; a table that others read does not.
+            log.warning("The run is not recorded: %s", error)
+            return
         run = RunOf(
             name=name,
             pipeline=pipeline.pipeline,

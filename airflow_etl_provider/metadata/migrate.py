@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import MetaData, inspect, text
 
 from airflow_etl_provider.exceptions import MetadataSchemaError
-from airflow_etl_provider.metadata.sql.engine import reading, writing
+from airflow_etl_provider.metadata.sql.engine import place_of, reading, writing
 from airflow_etl_provider.metadata.tables import METADATA
 from airflow_etl_provider.metadata.tables.types import NAMING
 
@@ -100,7 +100,7 @@ def migrate(engine: Engine, *, to: str = "head", schema: str | None = None) -> S
     with _locked(engine) as connection:
         before = _state(connection, schema)
         if before.condition == "ahead":
-            before.require_current(_where(engine))
+            before.require_current(place_of(engine))
         if before.condition == "missing" and to == "head":
             # Fresh tables come from the definitions; the scripts give the same, as tests compare.
             metadata = metadata_for(schema)
@@ -118,7 +118,7 @@ def downgrade(engine: Engine, *, to: str, schema: str | None = None) -> State:
     with _locked(engine) as connection:
         before = _state(connection, schema)
         if before.condition == "ahead":
-            before.require_current(_where(engine))
+            before.require_current(place_of(engine))
         if before.revision is not None:
             command.downgrade(alembic_config(connection=connection, schema=schema), to)
         return _state(connection, schema)
@@ -204,7 +204,3 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             connection.execute(text("SELECT set_config('statement_timeout', '0', true)"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": AIRFLOW_LOCK})
         yield connection
-
-
-def _where(engine: Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from airflow_etl_provider.exceptions import EtlError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_etl_provider.contracts.pipeline import Pipeline
@@ -49,13 +52,13 @@ class TaskRecording:
 
         :param name: of the run, as report and ledger have it.
         """
+        with _costing_no_run():
+            self._begin(name, pipeline=pipeline, check=check)
+
+    def _begin(self, name: str, *, pipeline: Pipeline | None, check: str | None) -> None:
         from airflow_etl_provider.hooks.metadata import store_opener
 
-        try:
-            opener = store_opener(self._ti)
-        except EtlError as error:
-            log.warning("The run is not recorded: %s", error)
-            return
+        opener = store_opener(self._ti)
         if opener is None:
             return
         from airflow_etl_provider.metadata.recorder import Recorder
@@ -89,10 +92,11 @@ class TaskRecording:
             return
         from airflow_etl_provider.metadata.registration import datasets_of
 
-        datasets, schemas = datasets_of(
-            self._pipeline, flow, run_id=self._recorder.run.id, at=_now()
-        )
-        self._recorder.note(datasets, schemas=schemas)
+        with _costing_no_run():
+            datasets, schemas = datasets_of(
+                self._pipeline, flow, run_id=self._recorder.run.id, at=_now()
+            )
+            self._recorder.note(datasets, schemas=schemas)
 
     def end_load(self, report: RunReport, *, error: BaseException | None = None) -> None:
         """Tell how a load ended."""
@@ -144,6 +148,21 @@ class TaskRecording:
             "memory_bytes": float(peak * 1024),
             "cpu_seconds": time.process_time() - self._cpu,
         }
+
+
+@contextmanager
+def _costing_no_run() -> Iterator[None]:
+    """Turn whatever goes wrong into a warning: the load matters, and the row about it less.
+
+    Looking a connection up asks Airflow, a secrets backend or a network, each of which may fail in
+    ways of its own.
+    """
+    try:
+        yield
+    except EtlError as error:
+        log.warning("The run is not recorded: %s", error)
+    except Exception as error:  # noqa: BLE001 - see above
+        log.warning("The run is not recorded: a %s came up.", type(error).__qualname__)
 
 
 def _now() -> datetime:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-__all__ = ["DIALECTS", "engine_for", "exclusive", "reading", "writing"]
+__all__ = ["DIALECTS", "engine_for", "exclusive", "place_of", "reading", "writing"]
 
 DIALECTS = ("postgresql", "sqlite")
 
@@ -83,6 +83,15 @@ def engine_for(url: str | URL, *, connect_timeout: int = 10) -> Engine:
         raise SpecificationError(
             f"There is no driver {parsed.drivername} here.", hint="Leave `+driver` out of the URL."
         ) from error
+
+
+def place_of(engine: Engine) -> str:
+    """Say where a database is: no login, and none of the parameters, which may hold secrets."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database or ''}"
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or 'localhost'}{port}/{url.database or ''}"
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -172,7 +181,7 @@ def _in_our_words(error: DBAPIError, engine: Engine) -> MetadataError:
     """The first line of what the driver said, and none of the values that were sent."""
     said = str(error.orig).strip().partition("\n")[0]
     state = getattr(error.orig, "pgcode", None) or getattr(error.orig, "sqlstate", None) or ""
-    where = engine.url.render_as_string(hide_password=True)
+    where = place_of(engine)
     if state in _MISSING or (
         isinstance(error, OperationalError)
         and ("no such table" in said or "no such column" in said or "has no column" in said)

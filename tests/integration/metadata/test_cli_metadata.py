@@ -13,6 +13,7 @@ from airflow_etl_provider.metadata.queries import Query
 from airflow_etl_provider.metadata.records import LoadRecord, RunRecord
 from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.metadata.sql.engine import engine_for
+from airflow_etl_provider.metadata.tables import METADATA
 
 PIPELINE = """\
 pipeline: orders
@@ -207,3 +208,31 @@ def test_the_doctor_sees_a_role_with_too_many_and_too_few_rights(
     with empty_metadata.begin() as connection:
         connection.exec_driver_sql("DROP OWNED BY etl_task")
         connection.exec_driver_sql("DROP ROLE etl_task")
+
+
+def test_no_secret_of_a_location_gets_into_the_tables(place, empty_metadata, capsys, caplog):
+    command(capsys, "migrate")
+    secret = "hunter2-and-more"
+
+    main(["load", f"s3://bucket/orders.csv?X-Amz-Signature={secret}", "duckdb:///w.duckdb"])
+    main(["load", "orders.csv", f"postgresql://me:{secret}@127.0.0.1:9/db", "--table", "orders"])
+
+    with empty_metadata.connect() as connection:
+        everything = [
+            str(connection.execute(table.select()).all()) for table in METADATA.sorted_tables
+        ]
+    assert secret not in "".join(everything)
+    assert secret not in caplog.text
+    # The second is recorded all the same: its password is part of no location.
+    (run,) = SqlStore(empty_metadata).find(Query(RunRecord)).items
+    assert run.error_code == "target_unavailable"
+
+
+def test_parameters_of_a_url_are_in_no_message(place, capsys):
+    url = "postgresql://me:hunter2@127.0.0.1:9/db?sslpassword=hunter3"
+
+    for action in (("migrate",), ("doctor",)):
+        code, out, said = command(capsys, *action, "--url", url)
+        assert code == 1
+        assert "127.0.0.1:9/db" in out + said
+        assert "hunter" not in out + said
