@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,11 +25,7 @@ _ALLOWED = {
     "memory_limit_mb": f"a whole number from {_MEMORY[0]} to {_MEMORY[1]}",
     "threads": f"a whole number from {_THREADS[0]} to {_THREADS[1]}, or nothing",
     "progress_interval": f"a number of seconds from {_SECONDS[0]:.0f} to {_SECONDS[1]:.0f}",
-    "retention_days": "days by table, as in `run:365, metric:30`; 0 keeps for ever",
 }
-
-_DAYS = re.compile(r"\s*(\w+\s*:\s*\d{1,6}\s*(,\s*|$))*")
-"""Which tables there are is checked by whoever cleans them."""
 
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
@@ -48,8 +43,6 @@ class Settings:
     :param memory_limit_mb: MiB that DuckDB may hold; the rest of the process comes on top.
     :param threads: that DuckDB uses; as many as there are cores when absent.
     :param progress_interval: seconds between two lines of progress in a task's log.
-    :param retention_days: how long records of the metadata store are kept, where it is not the
-        usual time: `run:365, metric:30`.
     :raises SpecificationError: a value is none of the allowed ones.
     """
 
@@ -57,7 +50,6 @@ class Settings:
     memory_limit_mb: int = 256
     threads: int | None = None
     progress_interval: float = 5.0
-    retention_days: str = ""
 
     def __post_init__(self) -> None:
         if not self.quarantine.is_absolute() or _is_no_folder(self.quarantine):
@@ -68,8 +60,6 @@ class Settings:
             _refuse("threads", self.threads)
         if not _within(self.progress_interval, _SECONDS):
             _refuse("progress_interval", self.progress_interval)
-        if not _DAYS.fullmatch(self.retention_days):
-            _refuse("retention_days", self.retention_days)
 
 
 def read_settings() -> Settings:
@@ -108,7 +98,6 @@ _READERS: dict[str, Callable[[str], object]] = {
     "memory_limit_mb": int,
     "threads": int,
     "progress_interval": float,
-    "retention_days": str,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -12,6 +12,7 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from airflow_etl_provider.api.limits import Buckets
 from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.metadata.http.task_token import (
     TaskClaims,
@@ -108,16 +109,44 @@ async def asker(
 ) -> Asker:
     """Find out who asks.
 
-    :raises HTTPException: 401 for nobody, and for a token that is none.
+    :raises HTTPException: 401 for nobody, and for a token that is none; 429 for too many requests.
     """
+    try:
+        found = await _known(request, credentials)
+    except HTTPException:
+        # Nobody in particular: told apart by where they are, whatever tokens they make up.
+        _take_turn(f"nobody at {request.client.host if request.client else '?'}")
+        raise
+    # By name and not by token: a task signs a new one for each request.
+    _take_turn(found.name)
+    return found
+
+
+async def _known(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Asker:
     if credentials is not None and is_task_token(credentials.credentials):
         return Asker(task=_task(credentials.credentials))
     try:
-        user = await get_user(request, None, credentials)
+        return Asker(user=await get_user(request, None, credentials))
     except HTTPException as error:
         # Airflow answers 403 to a forged token; whoever has none that holds is nobody here.
         raise HTTPException(401, "Log in to Airflow, or send a token.") from error
-    return Asker(user=user)
+
+
+def _take_turn(name: str) -> None:
+    """Count a request.
+
+    :raises HTTPException: 429, with when to go on.
+    """
+    wait = _buckets().wait(name)
+    if wait > 0:
+        raise HTTPException(429, "Too many requests.", headers={"Retry-After": str(int(wait) + 1)})
+
+
+@cache
+def _buckets() -> Buckets:
+    from airflow_etl_provider.api.configuration import rate_limit
+
+    return Buckets(rate_limit())
 
 
 def _task(token: str) -> TaskClaims:

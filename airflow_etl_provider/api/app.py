@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from airflow_etl_provider import __version__
-from airflow_etl_provider.api.configuration import rate_limit
 from airflow_etl_provider.api.errors import add_error_handlers
-from airflow_etl_provider.api.limits import Limits
+from airflow_etl_provider.api.limits import BodyLimit
 from airflow_etl_provider.api.models import ErrorBody
 from airflow_etl_provider.api.routes import (
     agents,
@@ -59,7 +58,7 @@ def create_app() -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
     )
     add_error_handlers(app)
-    app.add_middleware(Limits, per_minute=rate_limit)
+    app.add_middleware(BodyLimit)
     # Contracts before listings: /contracts/{name}/approved is no key of a record.
     for routes in (contracts, catalog, metrics, agents, events, recording, listings):
         app.include_router(routes.router, prefix=PREFIX, responses=_ERRORS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["personal_data_readers", "rate_limit", "task_secret", "task_token_minutes"]
+__all__ = ["personal_data_readers", "rate_limit", "task_secret"]
 
 SECTION = "etl"
 
@@ -10,11 +10,6 @@ SECTION = "etl"
 def task_secret() -> str | None:
     """The secret that tokens of tasks are signed with; None where tasks have none."""
     return _get("task_secret") or None
-
-
-def task_token_minutes() -> float:
-    """How long a token of a task holds; a task makes a new one whenever it needs one."""
-    return float(_get("task_token_minutes") or 10)
 
 
 def personal_data_readers() -> frozenset[str]:

@@ -44,6 +44,7 @@ _CODES = {
     413: "too_large",
     422: "invalid",
     428: "etag_needed",
+    429: "too_many_requests",
 }
 
 

@@ -1,9 +1,9 @@
-"""Limits of size and rate, before anything is read or asked."""
+"""Limits of size, before anything is read, and of rate, by who asks."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_BODY", "Buckets", "Limits"]
+__all__ = ["MAX_BODY", "BodyLimit", "Buckets"]
 
 MAX_BODY = 4 * 2**20
 """Bytes of one request."""
@@ -23,16 +23,23 @@ _ASKERS = 10_000
 class Buckets:
     """A token bucket per asker: so many requests a minute, as many at once after a pause.
 
+    Counts within one process; a deployment with several API servers allows as many times more.
+
     :param clock: seconds, going forward only.
     """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = per_minute
         self._clock = clock
+        self._lock = threading.Lock()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, asker: str) -> float:
         """Take one request; returns 0, or the seconds until there is one to take."""
+        with self._lock:
+            return self._wait(asker)
+
+    def _wait(self, asker: str) -> float:
         now = self._clock()
         left, at = self._left.pop(asker, (float(self._per_minute), now))
         left = min(self._per_minute, left + (now - at) * self._per_minute / 60)
@@ -43,37 +50,19 @@ class Buckets:
         return 0.0 if allowed else (1 - left) * 60 / self._per_minute
 
 
-class Limits:
-    """ASGI middleware: 413 for bodies that are too large, 429 for too many requests.
+class BodyLimit:
+    """ASGI middleware: 413 for bodies that are too large."""
 
-    Counts within one process; a deployment with several API servers allows as many times more.
-    """
-
-    def __init__(
-        self, app: Any, *, per_minute: Callable[[], int], max_body: int = MAX_BODY
-    ) -> None:
+    def __init__(self, app: Any, *, max_body: int = MAX_BODY) -> None:
         self._app = app
-        self._per_minute = per_minute
         self._max_body = max_body
-        self._buckets: Buckets | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer, or hand on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._buckets is None:
-            self._buckets = Buckets(self._per_minute())
         headers = {name.lower(): value for name, value in scope.get("headers", ())}
-        if (wait := self._buckets.wait(_asker(scope, headers))) > 0:
-            await _answer(
-                send,
-                429,
-                "too_many_requests",
-                "Too many requests.",
-                headers=[(b"retry-after", str(int(wait) + 1).encode())],
-            )
-            return
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
             await _drain(receive, 16 * self._max_body)
@@ -108,35 +97,18 @@ async def _drain(receive: Any, most: int) -> None:
         more = message.get("more_body", False)
 
 
-def _asker(scope: Any, headers: dict[bytes, bytes]) -> str:
-    """Tell askers apart by what they log in with, the unknown ones by where they are."""
-    login = headers.get(b"authorization") or headers.get(b"cookie")
-    if login is not None:
-        return hashlib.sha256(login).hexdigest()
-    return str((scope.get("client") or ("?",))[0])
-
-
 async def _too_large(send: Any, most: int) -> None:
-    await _answer(send, 413, "too_large", f"A request has {most} bytes at most.")
-
-
-async def _answer(
-    send: Any,
-    status: int,
-    code: str,
-    message: str,
-    *,
-    headers: list[tuple[bytes, bytes]] | None = None,
-) -> None:
-    body = json.dumps({"code": code, "message": message, "hint": None, "errors": []}).encode()
+    message = f"A request has {most} bytes at most."
+    body = json.dumps(
+        {"code": "too_large", "message": message, "hint": None, "errors": []}
+    ).encode()
     await send(
         {
             "type": "http.response.start",
-            "status": status,
+            "status": 413,
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),
-                *(headers or []),
             ],
         }
     )

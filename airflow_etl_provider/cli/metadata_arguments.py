@@ -42,8 +42,8 @@ def add_metadata(commands: Any, *, command: Callable[..., argparse.ArgumentParse
     clean.add_argument(
         "--days",
         metavar="TABLE:N,...",
-        help="days by table, as in run:365,metric:30; 0 is for ever (default: [etl] "
-        "retention_days)",
+        help="days by table, as in run:365,metric:30; 0 is for ever (default: "
+        "AIRFLOW__ETL__RETENTION_DAYS)",
     )
     clean.add_argument("--tables", metavar="TABLE,...", help="only these")
     clean.add_argument(

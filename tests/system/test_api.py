@@ -18,7 +18,7 @@ from airflow_etl_provider.metadata.records import (
     RunRecord,
     stable_id,
 )
-from tests.system.api_server import SECRET
+from tests.system.api_server import SECRET, ApiServer
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -304,3 +304,27 @@ def test_the_api_is_documented(server):
     operations = [o for path in found["paths"].values() for o in path.values()]
     assert all(operation["summary"] and operation["tags"] for operation in operations)
     assert len(operations) > 40
+
+
+@pytest.fixture(scope="module")
+def strict_server(tmp_path_factory):
+    """An API server of a deployment that allows ten requests a minute."""
+    server = ApiServer(
+        tmp_path_factory.mktemp("strict"), environment={"AIRFLOW__ETL__API_RATE_LIMIT": "10"}
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_who_asks_too_often_waits_whatever_tokens_it_makes_up(strict_server):
+    def statuses(token):
+        return {ask(strict_server, "GET", "/runs", by=token())[0] for _ in range(15)}
+
+    tries = iter(range(100))
+    assert statuses(lambda: strict_server.task_token(try_number=next(tries))) == {200, 429}
+    assert statuses(lambda: f"made.up.{next(tries)}") == {401, 429}
+    status, answer, headers = ask(strict_server, "GET", "/runs", by=strict_server.task_token())
+    assert (status, answer["code"]) == (429, "too_many_requests")
+    assert int(headers["retry-after"]) > 0
+    assert ask(strict_server, "GET", "/runs", by="vic")[0] == 200

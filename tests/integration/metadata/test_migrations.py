@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
+from airflow_etl_provider.bus.event import new_event
 from airflow_etl_provider.exceptions import MetadataSchemaError, MetadataUnavailableError
 from airflow_etl_provider.metadata.migrate import (
     VERSION_TABLE,
@@ -17,6 +21,9 @@ from airflow_etl_provider.metadata.migrate import (
     migration_sql,
     state_of,
 )
+from airflow_etl_provider.metadata.records import RunRecord
+from airflow_etl_provider.metadata.retention import clean
+from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.metadata.sql.engine import engine_for
 from airflow_etl_provider.metadata.tables import METADATA
 
@@ -200,3 +207,33 @@ def test_a_database_that_is_not_there_is_told_without_the_password():
         state_of(engine)
 
     assert "hidden" not in str(told.value)
+
+
+@pytest.mark.postgres
+def test_the_role_of_the_docs_may_do_what_a_task_does_and_no_more(postgres_server):
+    page = Path(__file__).parents[3] / "docs" / "metadata.md"
+    (statements,) = re.findall(r"```sql\n(CREATE ROLE.*?)```", page.read_text(), re.DOTALL)
+    admin = engine_for(postgres_server)
+    migrate(admin)
+    with admin.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS etl_task")
+        connection.exec_driver_sql(statements)
+        connection.exec_driver_sql("CREATE TABLE secrets (value text)")
+    engine = engine_for(admin.url.set(username="etl_task", password="..."))
+    store = SqlStore(engine)
+    now = store.now()
+
+    store.record([RunRecord("r", "r", "orders", "load", "done", now, now)])
+    facts = {"run_id": "r", "code": "x"}
+    store.append_events([new_event("load_failed", key="orders", at=now, facts=facts)])
+    assert store.take_lease("orders", holder="a", duration=timedelta(minutes=1)) is not None
+    assert clean(engine, now=now + timedelta(days=900), days={"event": 1})[0].records == 1
+    assert state_of(engine).condition == "current"
+    with pytest.raises(Exception, match="permission denied"), engine.connect() as connection:
+        connection.execute(text("SELECT * FROM secrets"))
+
+    engine.dispose()
+    with admin.begin() as connection:
+        connection.exec_driver_sql("DROP OWNED BY etl_task")
+        connection.exec_driver_sql("DROP ROLE etl_task")
+    admin.dispose()
