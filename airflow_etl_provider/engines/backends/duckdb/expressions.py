@@ -71,6 +71,8 @@ _PARSED_TEXT = frozenset(
 )
 """Types that DuckDB makes of a text literal when the two are compared, if it can."""
 
+_FLOATS = frozenset(("FLOAT", "DOUBLE"))
+
 MAX_NESTED_DIVISORS = 4
 """A divisor stands three times in the tree, so divisors in divisors multiply."""
 
@@ -300,13 +302,21 @@ class _Binder:
             # Over a column: the optimizer takes the literal for one of its values.
             compared = exp.LT(this=exp.column("v"), expression=literal.copy())
             query = exp.select(compared).from_(exp.select(zero.as_("v")).subquery("t"))
+            failed: engine.Error | None = None
             try:
                 self._connection.execute(query.sql(dialect="duckdb")).fetchone()
             except engine.Error as error:
+                failed = error
+            # A BIGNUM may pass here, and fail once the optimizer knows a table's values.
+            if failed is not None or (self._is_beyond_128_bits(literal) and wanted not in _FLOATS):
                 raise SpecificationError(
                     f"The {self._parsed.kind} {_short(self._parsed)} compares {wanted} with "
                     f"{literal.sql('duckdb')}, which is too large or too exact for it."
-                ) from error
+                ) from failed
+
+    def _is_beyond_128_bits(self, literal: exp.Expr) -> bool:
+        (of,) = self._types([literal])
+        return _name(of) == "BIGNUM"
 
     def _types(self, trees: Sequence[exp.Expr]) -> list[Any]:
         import duckdb as engine
@@ -364,9 +374,8 @@ def _is_number_literal(node: exp.Expr) -> bool:
 
 
 def _is_number(name: str) -> bool:
-    return name.startswith(("DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")) or (
-        name in ("FLOAT", "DOUBLE")
-    )
+    integers = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+    return name.startswith(("DECIMAL", *integers)) or name in _FLOATS
 
 
 def _with_checked_divisors(tree: exp.Expr, parsed: ParsedExpression) -> exp.Expr:
