@@ -3,7 +3,7 @@ r"""Events per second through each message bus, from the publisher to the acknow
     python benchmarks/bus.py [--events 20000]
 
 One publisher tells events of 1,000 keys in lots of 100; one reader of a group then handles them in
-lots of 200. Redis writes every command to disk before it answers.
+lots of 200. Redis writes every command to disk before it answers; Kafka is one broker.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from cluster import Cluster
 
 from airflow_etl_provider.bus.event import new_event
+from airflow_etl_provider.bus.kafka.bus import KafkaBus
 from airflow_etl_provider.bus.memory import MemoryBus
 from airflow_etl_provider.bus.redis_streams import RedisBus
 from airflow_etl_provider.bus.table import TableBus
@@ -58,6 +60,8 @@ def main() -> None:
         cluster = stack.enter_context(Cluster())
         report("table, PostgreSQL", table(cluster.dsn), events)
         report("Redis Streams", redis_bus(folder, stack), events)
+        kafka_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        report("Kafka", kafka_bus(kafka_folder, stack), events)
 
 
 def report(name: str, bus: MessageBus, events: list[Event]) -> None:
@@ -114,6 +118,19 @@ def redis_bus(folder: Path, stack: ExitStack) -> RedisBus:
         except redis.RedisError:
             time.sleep(0.1)
     return RedisBus(client)
+
+
+def kafka_bus(folder: Path, stack: ExitStack) -> KafkaBus:
+    """A broker of its own."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.kafka_server import KafkaServer
+
+    if not KafkaServer.is_there():
+        raise SystemExit("No Kafka here: scripts/get_kafka.sh fetches it.")
+    server = KafkaServer(folder)
+    server.start()
+    stack.callback(server.kill)
+    return KafkaBus(server.options)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from tests.kafka_server import KafkaServer
     from tests.redis_server import RedisServer
     from tests.system.api_server import ApiServer
 
@@ -317,6 +318,23 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A real Kafka broker; CI must have one."""
+    from tests.kafka_server import KafkaServer
+
+    if not KafkaServer.is_there():
+        if os.environ.get("CI"):
+            pytest.fail("Apache Kafka is missing; scripts/get_kafka.sh fetches it")
+        pytest.skip("needs the real Apache Kafka; scripts/get_kafka.sh fetches it")
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session")

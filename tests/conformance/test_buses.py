@@ -16,6 +16,7 @@ import pytest
 
 from airflow_etl_provider.bus.event import MAX_BYTES, new_event
 from airflow_etl_provider.bus.handling import HandledInMemory, handle_events
+from airflow_etl_provider.bus.kafka.bus import KafkaBus
 from airflow_etl_provider.bus.memory import MemoryBus
 from airflow_etl_provider.bus.redis_streams import RedisBus
 from airflow_etl_provider.bus.table import TableBus
@@ -56,6 +57,7 @@ class Kind:
         "table-sqlite",
         pytest.param("table-postgresql", marks=pytest.mark.postgres),
         pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("kafka", marks=pytest.mark.kafka),
     ]
 )
 def kind(request, tmp_path):
@@ -75,6 +77,14 @@ def kind(request, tmp_path):
             name,
             lambda **options: RedisBus(server.client(), prefix=prefix, **options),
             f"redis {server.port} {prefix}",
+        )
+    elif name == "kafka":
+        server = request.getfixturevalue("kafka_server")
+        prefix = uuid.uuid4().hex
+        made = Kind(
+            name,
+            lambda **options: KafkaBus(server.options, prefix=prefix, **options),
+            f"kafka {server.port} {prefix}",
         )
     else:
         url = f"sqlite:///{tmp_path}/events.db"
@@ -120,6 +130,18 @@ def test_the_same_event_again_is_told_once(kind):
     bus.publish([event(1)])
 
     assert numbers(drain(bus, "g")) == [1]
+
+
+def test_the_same_event_again_is_told_once_whoever_reads(kind):
+    first = kind.open()
+    first.publish([event(1), event(2)])
+    assert numbers(drain(first, "g")) == [1, 2]
+    first.close()
+
+    second = kind.open()
+    second.publish([event(1), event(3)])
+
+    assert numbers(drain(second, "g")) == [3]
 
 
 def test_events_of_a_key_come_in_the_order_they_were_told(kind):
@@ -257,12 +279,15 @@ def test_what_a_reader_held_when_it_closed_goes_to_the_next(kind):
 READER = """
 import sys, time
 sys.path.insert(0, {root!r})
+from airflow_etl_provider.bus.kafka.bus import KafkaBus
 from airflow_etl_provider.bus.redis_streams import RedisBus
 from airflow_etl_provider.bus.table import TableBus
 what, where, *prefix = sys.argv[1].split(" ")
 if what == "redis":
     import redis
     bus = RedisBus(redis.Redis(port=int(where)), prefix=prefix[0], hold=2)
+elif what == "kafka":
+    bus = KafkaBus({{"bootstrap_servers": [f"127.0.0.1:{{where}}"]}}, prefix=prefix[0], hold=2)
 else:
     from airflow_etl_provider.metadata.sql import SqlStore
     bus = TableBus(SqlStore(where), hold=2)
