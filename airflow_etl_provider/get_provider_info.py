@@ -20,6 +20,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "DuckDB",
             }
         ],
+        "queues": ["airflow_etl_provider.queues.etl.EtlMessageQueueProvider"],
         "db-managers": ["airflow_etl_provider.db_manager.EtlDBManager"],
         "extra-links": [
             "airflow_etl_provider.operators.links.QuarantineLink",
@@ -85,6 +86,14 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "https://airflow.internal",
+                        "default": None,
+                    },
+                    "message_bus": {
+                        "description": "Connection of type redis or kafka that is told of every "
+                        "event; events stand in the event table either way.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "etl_bus",
                         "default": None,
                     },
                     "api_rate_limit": {

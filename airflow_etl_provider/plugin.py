@@ -6,6 +6,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_etl_provider import listener
+
 __all__ = ["EtlPlugin"]
 
 
@@ -27,3 +29,4 @@ class EtlPlugin(AirflowPlugin):
 
     name = "airflow_etl_provider"
     fastapi_apps = _Apps()
+    listeners = [listener]  # noqa: RUF012 - as Airflow wants it

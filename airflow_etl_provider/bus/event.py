@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
-from airflow_etl_provider.exceptions import EventError
+from airflow_etl_provider.exceptions import EventError, SpecificationError
 
-__all__ = ["KINDS", "MAX_BYTES", "VERSION", "Event", "decode_event", "encode_event", "new_event"]
+__all__ = [
+    "KINDS",
+    "MAX_BYTES",
+    "VERSION",
+    "Event",
+    "check_kinds",
+    "decode_event",
+    "encode_event",
+    "new_event",
+]
 
 VERSION = "1.0"
 """Of the envelope. A newer minor version may add keys, which are left out when read; another major
@@ -39,6 +48,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "resolution_done": ("failure", "action", "outcome"),
         "lease_lost": ("lease", "holder"),
         "settings_changed": ("agent",),
+        "watcher_started": ("watcher",),
     }
 )
 """What happens here, and the facts that each kind must tell."""
@@ -93,6 +103,21 @@ class Event:
                 f"{self.kind} is none of them.",
                 hint="Tell the id of a record instead of its content.",
             )
+
+
+def check_kinds(kinds: str | Sequence[str]) -> list[str]:
+    """Give kinds as a list.
+
+    :raises SpecificationError: there is no such event, or none is named.
+    """
+    named = [kinds] if isinstance(kinds, str) else list(kinds)
+    unknown = [kind for kind in named if kind not in KINDS]
+    if unknown or not named:
+        raise SpecificationError(
+            f"There is no event {', '.join(map(repr, unknown)) or 'given'}.",
+            hint=f"Known: {', '.join(KINDS)}.",
+        )
+    return named
 
 
 def new_event(

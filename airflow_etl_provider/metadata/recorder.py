@@ -63,6 +63,8 @@ class Recorder:
         recorder.end(outcome_of_load(report, figures={}), patience=15)
 
     :param open_store: called in the thread, so that connecting delays nothing.
+    :param relay: tells others of the events in the table once the run's own are there; warns of
+        what goes wrong, and raises nothing.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Recorder:
         *,
         open_store: Callable[[], MetadataStore],
         clock: Callable[[], datetime],
+        relay: Callable[[MetadataStore], None] | None = None,
     ) -> None:
         self.run = run
+        self._relay = relay
         self._open_store = open_store
         self._clock = clock
         self._version: int | None = None
@@ -115,6 +119,8 @@ class Recorder:
             )
         )
         self._work.put(lambda store: store.append_events(events_at_end(self.run, outcome, at=at)))
+        if self._relay is not None:
+            self._work.put(self._relay)
         self._work.put(None)
         self._thread.join(patience)
         if self._thread.is_alive():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_etl_provider.exceptions import EtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.lineage import Flow
     from airflow_etl_provider.metadata.recorder import Recorder
     from airflow_etl_provider.metadata.run_records import Outcome
+    from airflow_etl_provider.metadata.store import MetadataStore
 
 __all__ = ["TaskRecording"]
 
@@ -79,7 +80,7 @@ class TaskRecording:
             map_index=-1 if ti.map_index is None else ti.map_index,
             try_number=ti.try_number,
         )
-        self._recorder = Recorder(run, open_store=opener, clock=_now)
+        self._recorder = Recorder(run, open_store=opener, clock=_now, relay=_relay_or_none())
         self._recorder.begin(
             register(pipeline, at=now, dag_id=ti.dag_id, task_id=ti.task_id)
             if pipeline is not None
@@ -148,6 +149,17 @@ class TaskRecording:
             "memory_bytes": float(peak * 1024),
             "cpu_seconds": time.process_time() - self._cpu,
         }
+
+
+def _relay_or_none() -> Callable[[MetadataStore], None] | None:
+    """Find the way to the message bus; a wrong setting costs no run, nor its record."""
+    from airflow_etl_provider.hooks.messages import event_relay
+
+    try:
+        return event_relay()
+    except EtlError as error:
+        log.warning("No message bus is told of this run: %s", error)
+        return None
 
 
 @contextmanager

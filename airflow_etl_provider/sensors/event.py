@@ -111,17 +111,9 @@ class EtlEventSensor(BaseSensorOperator):
 
         :raises SpecificationError: there is no such event.
         """
-        from airflow_etl_provider.bus.event import KINDS
-        from airflow_etl_provider.exceptions import SpecificationError
+        from airflow_etl_provider.bus.event import check_kinds
 
-        kinds = [self.kind] if isinstance(self.kind, str) else list(self.kind)
-        unknown = [kind for kind in kinds if kind not in KINDS]
-        if unknown or not kinds:
-            raise SpecificationError(
-                f"There is no event {', '.join(unknown) or 'given'}.",
-                hint=f"Known: {', '.join(KINDS)}.",
-            )
-        return kinds
+        return check_kinds(self.kind)
 
     def _since(self, context: Context) -> datetime:
         from airflow_etl_provider.exceptions import SpecificationError

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from airflow_etl_provider.bus.event import Event
-    from airflow_etl_provider.metadata.store import EventLog
+    from airflow_etl_provider.metadata.store import EventLog, MetadataStore
 
-__all__ = ["EtlEventTrigger", "event_to_dict", "find_event"]
+__all__ = ["EtlEventTrigger", "event_to_dict", "find_event", "open_event_table"]
 
 _PAGE = 500
 
@@ -63,11 +63,7 @@ class EtlEventTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and look again, without holding up the triggers beside it."""
-        from airflow_etl_provider.hooks.connections import find_airflow_connection
-        from airflow_etl_provider.hooks.metadata import open_store_at
-
-        connection = await asyncio.to_thread(find_airflow_connection, self.connection)
-        with closing(open_store_at(connection)) as store:
+        with closing(await asyncio.to_thread(open_event_table, self.connection)) as store:
             while True:
                 found, self.after = await asyncio.to_thread(
                     find_event,
@@ -82,6 +78,14 @@ class EtlEventTrigger(BaseTrigger):
                     yield TriggerEvent(event_to_dict(found))  # type: ignore[no-untyped-call]
                     return
                 await asyncio.sleep(self.poll)
+
+
+def open_event_table(connection: str) -> MetadataStore:
+    """Open the metadata store of a connection; importing what it takes is work for a thread."""
+    from airflow_etl_provider.hooks.connections import find_airflow_connection
+    from airflow_etl_provider.hooks.metadata import open_store_at
+
+    return open_store_at(find_airflow_connection(connection))
 
 
 def find_event(

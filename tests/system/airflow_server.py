@@ -13,11 +13,12 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 BIN = Path(sys.executable).parent
 
@@ -89,6 +90,10 @@ class AirflowServer:
         self._token = self._request("GET", "/auth/token")["access_token"]
         self.wait_until(self._schedules, "the scheduler schedules")
 
+    def start_triggerer(self, **environment: str) -> None:
+        """Start a triggerer too, with more in its environment than the others have."""
+        self._launch("triggerer", more=environment)
+
     def stop(self) -> None:
         """End every process that was started, the tasks included."""
         for process in self._processes.values():
@@ -100,11 +105,13 @@ class AirflowServer:
                 # What is left of its group: tasks of a scheduler that gave up waiting.
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _launch(self, name: str, *arguments: str) -> None:
+    def _launch(
+        self, name: str, *arguments: str, more: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 [BIN / "airflow", name, *arguments],
-                env=self.environment,
+                env=self.environment | more,
                 cwd=self.home,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -167,6 +174,11 @@ class AirflowServer:
     def unpause(self, *dag_ids: str) -> None:
         for dag_id in dag_ids:
             self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
+
+    def parse(self, dag_id: str) -> None:
+        """Have the DAG processor read a DAG's file once more."""
+        token = self.api("GET", f"dags/{dag_id}")["file_token"]
+        self.api("PUT", f"parseDagFile/{token}")
 
     def trigger(self, dag_id: str, **body: object) -> str:
         """Start a run as the button in the UI does; returns its id."""

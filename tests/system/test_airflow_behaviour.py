@@ -27,11 +27,13 @@ pytestmark = [pytest.mark.airflow, pytest.mark.postgres]
 DAGS = """
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, task
 
+from airflow_etl_provider.decorators.on_event import on_event
 from airflow_etl_provider.operators.batch import BatchPipelineOperator
 
 HERE = Path(__file__).parent
@@ -99,6 +101,16 @@ for dag_id in ("killed", "frozen", "marked_failed", "marked_success", "cleared")
     with DAG(dag_id, schedule=None):
         load(pipeline(dag_id, "days.csv"))
 
+with DAG("lost", schedule=None):
+    load(pipeline("lost", "days.csv"), retries=0)
+
+
+@on_event("load_failed", pipeline="lost", dag_id="told")
+def note(event):
+    with (HERE / "told.jsonl").open("a") as file:
+        file.write(json.dumps(event) + "\\n")
+
+
 with DAG("timed_out", schedule=None):
     load(pipeline("timed_out", "days.csv"), retries=0, execution_timeout=timedelta(seconds=30))
 
@@ -136,7 +148,16 @@ VERSIONS = """id,at,version
 1,2026-01-03 10:00:00,third
 """
 
-HELD = ("timed_out", "killed", "frozen", "marked_failed", "marked_success", "cleared", "twice")
+HELD = (
+    "timed_out",
+    "lost",
+    "killed",
+    "frozen",
+    "marked_failed",
+    "marked_success",
+    "cleared",
+    "twice",
+)
 """Tables that are there before, so that a lock on them holds a load."""
 
 PASSWORD = "correct horse"
@@ -171,6 +192,20 @@ class World:
                 (dag_id,),
             )
             return cursor.fetchall()
+
+    def failures(self, dag_id: str) -> list[tuple[str, int]]:
+        """What the metadata database says of a DAG's failures: code and try."""
+        with closing(psycopg2.connect(self.metadata)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT code, try_number FROM etl_failure WHERE dag_id = %s ORDER BY at", (dag_id,)
+            )
+            return cursor.fetchall()
+
+    def watches(self) -> bool:
+        """Whether the watcher of a DAG that waits for an event has begun."""
+        with closing(psycopg2.connect(self.metadata)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM etl_event WHERE kind = 'watcher_started'")
+            return cursor.fetchone() is not None
 
     @contextmanager
     def held(self, *tables: str) -> Iterator[psycopg2.extensions.connection]:
@@ -270,10 +305,20 @@ def world(
         write(airflow, name, text)
     try:
         airflow.start()
+        # Of all processes the triggerer alone has credentials of the metadata database.
+        airflow.start_triggerer(
+            AIRFLOW_CONN_ETL_METADATA_DEFAULT=json.dumps(
+                connection_of_ours | {"schema": "behaviour_metadata"}
+            )
+        )
         for dag in airflow.api("GET", "dags")["dags"]:
             if dag["dag_id"] != "caught_up":
                 airflow.unpause(dag["dag_id"])
-        yield World(airflow, uri, postgres_cluster.uri("behaviour_metadata"))
+        # Watchers of a DAG that was unpaused start when its file is parsed once more.
+        airflow.parse("told")
+        made = World(airflow, uri, postgres_cluster.uri("behaviour_metadata"))
+        airflow.wait_until(made.watches, "the watcher of events has started")
+        yield made
     finally:
         airflow.stop()
 
@@ -293,6 +338,7 @@ def interrupted(world: World) -> dict[str, HeldRun]:
         for process in processes:
             process.suspend()
         runs["killed"].process.kill()
+        runs["lost"].process.kill()
         airflow.clear("cleared", runs["cleared"].run_id)
         airflow.mark("marked_failed", runs["marked_failed"].run_id, "failed")
         airflow.mark("marked_success", runs["marked_success"].run_id, "success")
@@ -326,6 +372,27 @@ def test_its_runs_are_recorded_over_the_api_without_credentials_of_a_database(
 ):
     assert world.recorded(dag_id)[-1] == ("done", 2, 3)
     assert all(status != "running" for status, _, _ in world.recorded(dag_id)[1:])
+
+
+def test_a_run_whose_worker_was_killed_is_ended_by_the_scheduler(world, interrupted):
+    airflow = world.airflow
+    airflow.finished("lost")
+
+    def recorded() -> list[tuple[str, int, int]]:
+        return [run for run in world.recorded("lost") if run[0] != "running"]
+
+    assert airflow.wait_until(recorded, "the run of the lost worker is ended") == [("failed", 1, 0)]
+    assert world.failures("lost") == [("worker_lost", 1)]
+
+
+def test_a_dag_that_waits_for_an_event_runs_when_it_happened(world, interrupted):
+    ((run,),) = [world.airflow.finished("told")]
+
+    assert (run["state"], run["run_type"]) == ("success", "asset_triggered")
+    (line,) = (world.airflow.dags / "told.jsonl").read_text().splitlines()
+    event = json.loads(line)
+    assert (event["kind"], event["pipeline"]) == ("load_failed", "lost")
+    assert event["facts"]["code"] == "worker_lost"
 
 
 @pytest.mark.parametrize("dag_id", ["killed", "frozen", "cleared"])

@@ -1,0 +1,54 @@
+"""The store that Airflow's own components work with, the API server and the scheduler: by SQL."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_etl_provider.metadata.sql import SqlStore
+
+__all__ = ["own_store"]
+
+_lock = threading.Lock()
+_store: SqlStore | None = None
+
+
+def own_store() -> SqlStore:
+    """Open the store once per process: the connection's, or else Airflow's own database.
+
+    In Airflow's own database the tables are made where nobody migrated them, as on Amazon MWAA,
+    which migrates before it installs providers.
+    """
+    global _store  # noqa: PLW0603 - one pool of connections per process
+    if _store is None:
+        with _lock:
+            if _store is None:
+                _store = _open()
+    return _store
+
+
+def _open() -> SqlStore:
+    from airflow.models.connection import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from airflow_etl_provider.hooks.connections import resolve_connection
+    from airflow_etl_provider.hooks.metadata import CONNECTION
+    from airflow_etl_provider.metadata.sql import SqlStore
+    from airflow_etl_provider.metadata.sql.location import url_of
+
+    try:
+        found = Connection.get_connection_from_secrets(CONNECTION)
+    except AirflowNotFoundException:
+        from airflow import settings
+
+        from airflow_etl_provider.db_manager import ensure_tables, schema_of_airflow
+
+        ensure_tables()
+        engine = settings.engine
+        if engine is None or engine.dialect.name == "sqlite":
+            # An engine of our own: on SQLite, Airflow's begins a transaction at the first write,
+            # too late for what is read before to hold.
+            return SqlStore(settings.SQL_ALCHEMY_CONN or "", schema=schema_of_airflow())
+        return SqlStore(engine, schema=schema_of_airflow())
+    return SqlStore(url_of(resolve_connection(found)))

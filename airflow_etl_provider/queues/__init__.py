@@ -1,0 +1,1 @@
+"""What `MessageQueueTrigger` of Airflow's common messaging provider finds here."""
