@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from airflow_etl_provider.decorators.on_event import on_event
+
+log = logging.getLogger(__name__)
 
 
 @on_event("load_failed", dag_id="failed_loads", tags=["etl", "events"])
@@ -20,5 +23,5 @@ def tell_of_failure(event: dict[str, Any]) -> dict[str, Any]:
     pipeline, code = event["pipeline"], event["facts"]["code"]
     with closing(open_store_at(find_airflow_connection(CONNECTION))) as store:
         lately = store.find(Query(FailureRecord, equals={"pipeline": pipeline, "code": code}))
-    print(f"{pipeline} failed with {code}; so did {len(lately.items)} of its newest runs.")
+    log.info("%s failed with %s, one of %d such failures of it.", pipeline, code, len(lately.items))
     return {"pipeline": pipeline, "code": code, "times": len(lately.items)}
