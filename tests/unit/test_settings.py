@@ -124,6 +124,7 @@ def test_airflow_is_told_the_same_keys_and_defaults(home: Path) -> None:
         "task_secret",
         "task_token_minutes",
         "api_url",
+        "message_bus",
         "api_rate_limit",
         "personal_data_readers",
         "retention_days",

@@ -20,10 +20,9 @@ def test_a_function_becomes_a_dag_that_runs_when_something_happened():
     assert look_at_it.get_task("events").downstream_task_ids == {"look_at_it"}
     (asset,) = look_at_it.schedule
     (watcher,) = asset.watchers
-    arguments = watcher.trigger["kwargs"]
-    assert arguments["kinds"] == ["load_failed", "run_finished"]
-    assert arguments["pipeline"] == "orders"
-    assert arguments["watcher"] == "dag look_at_it"
+    trigger = watcher.trigger
+    assert trigger.kinds == ["load_failed", "run_finished"]
+    assert (trigger.pipeline, trigger.group) == ("orders", "dag look_at_it")
 
 
 def test_what_never_happens_makes_no_dag():
