@@ -88,6 +88,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "https://airflow.internal",
                         "default": None,
                     },
+                    "agent_settings": {
+                        "description": "Limits of agents, as a JSON object by agent; rows of the "
+                        "metadata store override them without a restart.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"mapping": {"confidence_threshold": 0.95, "pool": "agents"}}',
+                        "default": None,
+                    },
                     "message_bus": {
                         "description": "Connection of type redis or kafka that is told of every "
                         "event; events stand in the event table either way.\n",

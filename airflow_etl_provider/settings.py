@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["SECTION", "Settings", "read_settings"]
 
@@ -24,6 +25,7 @@ _ALLOWED = {
     "quarantine": "the absolute path of a folder, there or to be made",
     "memory_limit_mb": f"a whole number from {_MEMORY[0]} to {_MEMORY[1]}",
     "threads": f"a whole number from {_THREADS[0]} to {_THREADS[1]}, or nothing",
+    "agent_settings": 'an object by agent, as in {"mapping": {"confidence_threshold": 0.95}}',
     "progress_interval": f"a number of seconds from {_SECONDS[0]:.0f} to {_SECONDS[1]:.0f}",
 }
 
@@ -80,6 +82,30 @@ def read_settings() -> Settings:
             except (ValueError, RuntimeError):
                 _refuse(key, text)
     return Settings(**given)
+
+
+def agent_defaults(agent: str) -> Mapping[str, Any]:
+    """Read what `[etl] agent_settings` says of an agent; rows of the metadata store override it.
+
+    :raises SpecificationError: it is no JSON object of objects, or names an agent or a setting that
+        there is not, or a value that can't be.
+    """
+    from airflow.sdk.configuration import conf
+
+    from airflow_etl_provider.coordination.agent_settings import check_settings
+
+    key = "agent_settings"
+    text = (conf.get(SECTION, key, fallback=None) or "").strip()
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        _refuse(key, text)
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        _refuse(key, text)
+    for name, settings in found.items():
+        check_settings(name, settings)
+    own: Mapping[str, Any] = found.get(agent, {})
+    return own
 
 
 def _folder(text: str) -> Path:

@@ -31,11 +31,11 @@ class Guarantee:
 
 
 class Delivery(Protocol):
-    """An event that a group has to handle; exactly one of `ack` and `nack` ends it.
+    """An event that a group has to handle; one of `ack`, `nack` and `put_back` ends it.
 
     :param attempt: from 1.
-    :param lane: deliveries of one lane are in order: after a `nack`, the later ones of its lane
-        come again, after the one that failed.
+    :param lane: deliveries of one lane are in order: after a `nack` or a `put_back`, the later ones
+        of its lane come again, after the one that was not handled.
     """
 
     @property
@@ -53,6 +53,9 @@ class Delivery(Protocol):
 
         :returns: whether it was put aside.
         """
+
+    def put_back(self) -> None:
+        """Say that it can't be handled just now: it comes again, and no attempt is counted."""
 
 
 @dataclass(frozen=True, slots=True)

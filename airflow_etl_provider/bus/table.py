@@ -155,6 +155,9 @@ class TableDelivery:
         self._move()
         return True
 
+    def put_back(self) -> None:
+        self.batch.broken = True
+
     def _move(self) -> None:
         """Go on, unless another reader has taken over, or an earlier one failed."""
         if self.batch.broken:

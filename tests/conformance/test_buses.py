@@ -20,7 +20,7 @@ from airflow_etl_provider.bus.kafka.bus import KafkaBus
 from airflow_etl_provider.bus.memory import MemoryBus
 from airflow_etl_provider.bus.redis_streams import RedisBus
 from airflow_etl_provider.bus.table import TableBus
-from airflow_etl_provider.exceptions import EventError
+from airflow_etl_provider.exceptions import EventError, LeaseTakenError
 from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.sql import SqlStore
 
@@ -222,6 +222,25 @@ def test_what_fails_too_often_is_put_aside_and_the_others_go_on(kind):
     assert "ValueError" in letter.reason
     assert "secret" not in letter.reason
     assert bus.dead("other") in ([], ())
+
+
+def test_what_was_put_back_comes_again_and_no_attempt_is_counted(kind):
+    bus = kind.open(max_attempts=2)
+    bus.publish([event(1), event(2), event(3)])
+    busy = [LeaseTakenError("busy")] * 4
+    done = []
+
+    def handler(found):
+        if found.facts["run_id"] == "2" and busy:
+            raise busy.pop()
+        done.append(found)
+
+    handled = HandledInMemory()
+    for _ in range(6):
+        handle_events(bus, "g", handler, handled=handled)
+
+    assert numbers(done) == [1, 2, 3]
+    assert bus.dead("g") in ([], ())
 
 
 def test_what_was_put_aside_can_be_given_back(kind):

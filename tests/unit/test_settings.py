@@ -13,7 +13,7 @@ from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.get_provider_info import get_provider_info
 from airflow_etl_provider.operators.batch import BatchPipelineOperator
 from airflow_etl_provider.operators.options import engine_options
-from airflow_etl_provider.settings import Settings, read_settings
+from airflow_etl_provider.settings import Settings, agent_defaults, read_settings
 
 OPTIONS = get_provider_info()["config"]["etl"]["options"]
 
@@ -124,6 +124,7 @@ def test_airflow_is_told_the_same_keys_and_defaults(home: Path) -> None:
         "task_secret",
         "task_token_minutes",
         "api_url",
+        "agent_settings",
         "message_bus",
         "api_rate_limit",
         "personal_data_readers",
@@ -168,3 +169,32 @@ def test_the_operator_runs_by_the_settings(home: Path, monkeypatch: pytest.Monke
             quarantine_home=home / "quarantine", memory_limit=100 * 2**20
         )
         assert operator._progress_seconds == waits
+
+
+def test_limits_of_agents_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert agent_defaults("mapping") == {}
+    monkeypatch.setenv(
+        "AIRFLOW__ETL__AGENT_SETTINGS", '{"mapping": {"confidence_threshold": 0.95}}'
+    )
+
+    assert agent_defaults("mapping") == {"confidence_threshold": 0.95}
+    assert agent_defaults("resolution") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "agent_settings .* is '{'; allowed is an object by agent"),
+        ("[1]", "allowed is an object by agent"),
+        ('{"mapping": 3}', "allowed is an object by agent"),
+        ('{"maping": {}}', "no agent 'maping'"),
+        ('{"mapping": {"confidence_threshold": 2}}', "number from 0 to 1"),
+    ],
+)
+def test_limits_that_can_not_be_are_refused(
+    text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__ETL__AGENT_SETTINGS", text)
+
+    with pytest.raises(SpecificationError, match=words):
+        agent_defaults("discovery")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, HTTPException, Query, Response
@@ -10,9 +11,10 @@ from airflow_etl_provider.api.access import PersonDep, ReaderDep
 from airflow_etl_provider.api.models import SettingsEdit, model_of
 from airflow_etl_provider.api.store import StoreDep
 from airflow_etl_provider.bus.event import new_event
-from airflow_etl_provider.coordination.agent_settings import check_settings
+from airflow_etl_provider.coordination.agent_settings import check_settings, settings_for
 from airflow_etl_provider.metadata.records import AgentSettingsRecord
 from airflow_etl_provider.metadata.records.encoding import record_to_json
+from airflow_etl_provider.settings import agent_defaults
 
 __all__ = ["router"]
 
@@ -28,6 +30,19 @@ Settings: Any = model_of(AgentSettingsRecord)
 def read(agent: AgentName, asker: ReaderDep, store: StoreDep) -> Any:
     """The general row (pipeline empty), and those of single pipelines."""
     return [record_to_json(found) for found in store.agent_settings(agent)]
+
+
+@router.get("/{agent}/effective", summary="Read what holds for a pipeline, all in all")
+def effective(
+    agent: AgentName,
+    asker: ReaderDep,
+    store: StoreDep,
+    pipeline: Annotated[str, Query(max_length=250, description="Empty: for all.")] = "",
+) -> dict[str, Any]:
+    """What is safe, over it airflow.cfg, over it the general row, over it the pipeline's."""
+    rows = store.agent_settings(agent)
+    found = settings_for(agent, pipeline, defaults=agent_defaults(agent), rows=rows)
+    return {"agent": agent, "pipeline": pipeline, "settings": asdict(found)}
 
 
 @router.put("/{agent}/settings", response_model=Settings, summary="Change what overrides it")

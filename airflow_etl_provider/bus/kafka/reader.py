@@ -153,6 +153,12 @@ class GroupReader:
             self._commit({delivery.at: lane})
             return dead
 
+    def put_back(self, delivery: KafkaDelivery) -> None:
+        """Have it, and what came after it, come again."""
+        with self._lock:
+            if self._holds(delivery):
+                delivery.of.turn += 1
+
     def close(self) -> None:
         """Leave the group, so that another reader goes on at once."""
         with self._lock:
@@ -294,6 +300,9 @@ class KafkaDelivery:
 
     def nack(self, reason: str) -> bool:
         return self.reader.refuse(self, reason, most=self.most)
+
+    def put_back(self) -> None:
+        self.reader.put_back(self)
 
 
 def _listener(reader: GroupReader) -> Any:
