@@ -106,5 +106,11 @@ class MessageBus(Protocol):
     def requeue(self, group: str, letter_id: str) -> bool:
         """Give one that was put aside back to its group, after all that waits; False if unknown."""
 
+    def check(self) -> None:
+        """Reach for the bus, and change nothing.
+
+        :raises BusUnavailableError: it can't be reached, or refuses us.
+        """
+
     def close(self) -> None:
         """Give up what was received, and all connections."""

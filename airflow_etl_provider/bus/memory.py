@@ -96,6 +96,9 @@ class MemoryBus:
             self._changed.notify_all()
             return True
 
+    def check(self) -> None:
+        return
+
     def close(self) -> None:
         with self._changed:
             for group in self._groups.values():

@@ -215,6 +215,9 @@ class RedisBus:
         self._patiently(move)
         return True
 
+    def check(self) -> None:
+        self._patiently(self._redis.ping)
+
     def close(self) -> None:
         from redis.exceptions import RedisError
 

@@ -92,6 +92,9 @@ class TableBus:
                 return True
         return False
 
+    def check(self) -> None:
+        self._table.event_position("check")
+
     def close(self) -> None:
         for lease in self._leases.values():
             self._table.release_lease(lease)

@@ -6,12 +6,14 @@ import importlib.metadata
 import os
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_etl_provider.cli.command import DONE, FAILED
 from airflow_etl_provider.cli.connections import find_connection
+from airflow_etl_provider.cli.doctor_links import api_findings, bus_findings
+from airflow_etl_provider.cli.finding import Finding
 from airflow_etl_provider.cli.metadata import metadata_engine, read_pipelines
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
 from airflow_etl_provider.hooks.metadata import CONNECTION
@@ -24,27 +26,12 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.cli.console import Console
 
-__all__ = ["Finding", "examine"]
-
-Level = Literal["ok", "warning", "problem"]
+__all__ = ["examine"]
 
 _SKEW = timedelta(seconds=5)
 _STALE = timedelta(hours=24)
 _FREE = 2**30
 """Bytes that a quarantine should have room for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    :param advice: what to do; empty where nothing is wrong.
-    """
-
-    level: Level
-    about: str
-    says: str
-    advice: str = ""
 
 
 def examine(args: argparse.Namespace, console: Console) -> int:
@@ -53,6 +40,8 @@ def examine(args: argparse.Namespace, console: Console) -> int:
     for look in (_packages, _entry_points, _settings):
         findings += _safely(look)
     findings += _store(args)
+    for look in (api_findings, bus_findings):
+        findings += _safely(look)
     findings += _pipelines(args)
     if console.json_wanted:
         console.result([asdict(finding) for finding in findings])

@@ -123,6 +123,10 @@ def test_events_reach_every_group_once_and_whole(kind):
         assert drain(bus, group) == []
 
 
+def test_a_bus_that_is_there_is_found(kind):
+    kind.open().check()
+
+
 def test_the_same_event_again_is_told_once(kind):
     bus = kind.open()
 

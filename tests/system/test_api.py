@@ -328,3 +328,25 @@ def test_who_asks_too_often_waits_whatever_tokens_it_makes_up(strict_server):
     assert (status, answer["code"]) == (429, "too_many_requests")
     assert int(headers["retry-after"]) > 0
     assert ask(strict_server, "GET", "/runs", by="vic")[0] == 200
+
+
+def test_the_doctor_asks_the_api_as_a_task_would(server, monkeypatch):
+    from airflow_etl_provider.cli.doctor_links import api_findings
+
+    def level(**environment):
+        for name in ("TASK_SECRET", "API_URL"):
+            monkeypatch.delenv(f"AIRFLOW__ETL__{name}", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(f"AIRFLOW__ETL__{name}", value)
+        return [(finding.level, bool(finding.advice)) for finding in api_findings()]
+
+    monkeypatch.delenv("AIRFLOW__API__BASE_URL", raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert level() == []
+    assert level(TASK_SECRET=SECRET, API_URL=server.url) == [("ok", False)]
+    assert level(TASK_SECRET="another secret, and as long as ours", API_URL=server.url) == [
+        ("problem", True)
+    ]
+    assert level(TASK_SECRET="short", API_URL=server.url) == [("problem", True)]
+    assert level(TASK_SECRET=SECRET) == [("warning", True)]
+    assert level(TASK_SECRET=SECRET, API_URL="http://127.0.0.1:9") == [("problem", True)]

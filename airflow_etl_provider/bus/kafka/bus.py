@@ -107,6 +107,9 @@ class KafkaBus:
         self._tell(self._dead(group), [(letter_id.encode(), None, [])])
         return True
 
+    def check(self) -> None:
+        self._cluster.check()
+
     def close(self) -> None:
         with self._lock:
             for reader in self._readers.values():

@@ -89,6 +89,17 @@ class Cluster:
                 admin.close()
         self._known.add(name)
 
+    def check(self) -> None:
+        """Ask for the topics, as whoever logs in may."""
+        from kafka import KafkaAdminClient
+
+        with unavailable():
+            admin = KafkaAdminClient(**self.options)
+            try:
+                admin.list_topics()
+            finally:
+                admin.close()
+
     def read(self, topic: str, partition: int, *, begin: int | None, end: int | None) -> list[Any]:
         """Read from an offset (None: the first) up to before another (None: behind the last)."""
         from kafka import KafkaConsumer, TopicPartition

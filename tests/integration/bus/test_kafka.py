@@ -224,6 +224,8 @@ def test_a_kafka_that_is_away_is_told(monkeypatch):
     extra = {"bootstrap.servers": "127.0.0.1:9", "sasl.password": "hidden"}
     bus = kafka_bus(Connection("bus", "kafka", extra=extra))
 
+    with pytest.raises(BusUnavailableError):
+        bus.check()
     with pytest.raises(BusUnavailableError) as told:
         bus.publish([event(1)])
 

@@ -10,6 +10,7 @@ import pytest
 from airflow_etl_provider.bus.event import new_event
 from airflow_etl_provider.bus.memory import MemoryBus
 from airflow_etl_provider.bus.relay import bus_of, relay_events
+from airflow_etl_provider.cli.doctor_links import bus_findings
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.exceptions import BusUnavailableError, SpecificationError
 from airflow_etl_provider.hooks.messages import event_relay
@@ -135,3 +136,19 @@ def test_events_reach_redis(store, redis_server):
 
     assert sorted(told(bus)) == [1, 2, 3]
     bus.close()
+
+
+@pytest.mark.redis
+def test_the_doctor_reaches_for_the_bus(redis_server, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.delenv("AIRFLOW__ETL__MESSAGE_BUS", raising=False)
+    assert list(bus_findings()) == []
+
+    monkeypatch.setenv("AIRFLOW__ETL__MESSAGE_BUS", "etl_bus")
+    for uri, level in (
+        (f"redis://127.0.0.1:{redis_server.port}", "ok"),
+        ("redis://127.0.0.1:9", "problem"),
+        ("postgres://127.0.0.1/x", "problem"),
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_ETL_BUS", uri)
+        assert [finding.level for finding in bus_findings()] == [level]
