@@ -178,7 +178,7 @@ def _reconcile_one(
     from airflow_etl_provider.engines.batch import EngineOptions
     from airflow_etl_provider.engines.undo import list_loads
     from airflow_etl_provider.engines.upkeep import sweep_quarantine
-    from airflow_etl_provider.metadata.reconcile import reconcile_loads
+    from airflow_etl_provider.metadata.reconcile import note_swept, reconcile_loads
 
     given = os.environ.get("AIRFLOW__ETL__QUARANTINE")
     options = EngineOptions(quarantine_home=Path(given).expanduser()) if given else EngineOptions()
@@ -189,6 +189,7 @@ def _reconcile_one(
         if sweep
         else []
     )
+    note_swept(store, removed, at=datetime.now(timezone.utc))
     return done, removed
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.base import LedgerEntry
     from airflow_etl_provider.metadata.store import MetadataStore
 
-__all__ = ["Reconciled", "abandon_stale_runs", "reconcile_loads"]
+__all__ = ["Reconciled", "abandon_stale_runs", "note_swept", "reconcile_loads"]
 
 _TASK = re.compile(
     r"(?P<dag>[^/]+)/(?P<run>[^/]+)/(?P<task>[^/]+)(?:/(?P<index>\d+))?/(?P<first>\d+)"
@@ -208,3 +208,11 @@ def _moment(text: str) -> datetime:
     """Read a ledger's moment; those of files are written without a zone, and mean UTC."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def note_swept(store: MetadataStore, locations: Sequence[str], *, at: datetime) -> None:
+    """Say in the index that quarantines were removed; of those that it does not have, nothing."""
+    found = [
+        store.get(QuarantineRecord, stable_id("quarantine", location)) for location in locations
+    ]
+    store.record([replace(one, status="swept", updated_at=at) for one in found if one is not None])

@@ -18,10 +18,16 @@ from airflow_etl_provider.metadata.queries import Query
 from airflow_etl_provider.metadata.reconcile import (
     Reconciled,
     abandon_stale_runs,
+    note_swept,
     reconcile_loads,
 )
 from airflow_etl_provider.metadata.recorder import Recorder
-from airflow_etl_provider.metadata.records import LoadRecord, QuarantineRecord, RunRecord
+from airflow_etl_provider.metadata.records import (
+    LoadRecord,
+    QuarantineRecord,
+    RunRecord,
+    stable_id,
+)
 from airflow_etl_provider.metadata.run_records import RunOf, outcome_of_load
 from airflow_etl_provider.metadata.sql import SqlStore
 
@@ -215,3 +221,16 @@ def test_rejects_that_no_ledger_names_are_swept_and_others_stay(deployment):
     assert sweep(days=30) == [undone.quarantine]
     assert Path(kept.quarantine).is_dir()
     assert not Path(undone.quarantine).exists()
+
+
+def test_the_index_knows_which_quarantines_were_removed(deployment):
+    made = QuarantineRecord(
+        stable_id("quarantine", "/q/a"), "/q/a", "orders", "not_published", now(), now(), records=3
+    )
+    deployment.store.record([made])
+
+    note_swept(deployment.store, ["/q/a", "/q/never seen"], at=now())
+
+    found = {q.location: q for q in deployment.store.find(Query(QuarantineRecord)).items}
+    assert (found["/q/a"].status, found["/q/a"].records) == ("swept", 3)
+    assert "/q/never seen" not in found
