@@ -14,7 +14,7 @@ tests=${MWAA_TESTS:-tests/unit/test_*.py tests/unit/contracts tests/unit/operato
   tests/conformance/test_conversions.py tests/conformance/targets/test_loading.py
   tests/conformance/targets/test_types_and_names.py tests/integration/test_select.py
   tests/integration/metadata/test_migrations.py tests/integration/metadata/test_db_manager.py
-  tests/conformance/test_metadata_stores.py tests/integration/sensors
+  tests/conformance/metadata_stores tests/integration/sensors
   tests/integration/storage/test_filesystem.py tests/integration/test_aws_connections.py
   tests/system/test_demo.py}
 
