@@ -20,6 +20,8 @@ from airflow_etl_provider.metadata.records import ContractRecord, ProfileRecord
 from airflow_etl_provider.metadata.records.encoding import record_to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_etl_provider.metadata.records import Record
     from airflow_etl_provider.metadata.store import MetadataStore
 
@@ -86,6 +88,20 @@ def _add(record: type[Record], path: str, tag: str) -> None:
 
     # Made here, where no name of the module stands for it.
     listing.__annotations__["query"] = Annotated[query_model, QueryParam()]
+    _route(record, path, tag, model=model, listing=listing, by_key=by_key, one=one)
+
+
+def _route(
+    record: type[Record],
+    path: str,
+    tag: str,
+    *,
+    model: Any,
+    listing: Callable[..., Any],
+    by_key: Callable[..., Any],
+    one: Callable[..., Any],
+) -> None:
+    """Put what answers under its addresses."""
     words = record.__name__.removesuffix("Record")
     router.add_api_route(
         f"/{path}",

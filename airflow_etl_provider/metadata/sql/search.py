@@ -85,20 +85,10 @@ def search_catalog(connection: Connection, query: CatalogQuery) -> Page[CatalogH
     from airflow_etl_provider.metadata.sql.listing import check_limit, read_cursor, write_cursor
 
     limit = check_limit(query.limit)
-    words = _unique(words_of(query.text))
+    words, dialect = _unique(words_of(query.text)), connection.dialect.name
     if query.text.strip() and not words:
         return Page(())
-    conditions: list[ColumnElement[bool]] = []
-    if query.kind is not None:
-        conditions.append(DATASET.c.kind == query.kind)
-    if query.connection is not None:
-        conditions.append(DATASET.c.connection == query.connection)
-    if not query.include_missing:
-        conditions.append(DATASET.c.missing_since.is_(None))
-    tags = [_tag_word(tag) for tag in query.tags]
-    dialect = connection.dialect.name
-    if words or tags:
-        conditions.append(_match(dialect, DATASET.c.search_document, words, exactly=tags))
+    conditions = _conditions(query, words, dialect)
     tier, name = 0, ""
     if query.after is not None:
         tier, name, _ = read_cursor(query.after, "catalog", 3)
@@ -107,14 +97,7 @@ def search_catalog(connection: Connection, query: CatalogQuery) -> Page[CatalogH
     for current in tiers:
         if current < tier or len(hits) > limit:
             continue
-        named = _match(dialect, DATASET.c.search_name, words, exactly=()) if words else true()
-        if current == 0 and words and dialect == "postgresql":
-            # Few are named so: found by their index first, and then put in order. Left to itself,
-            # the planner reads all in order, and looks at each.
-            found = select(DATASET.c.id).where(named).cte("named").prefix_with("MATERIALIZED")
-            held: ColumnElement[bool] = DATASET.c.id.in_(select(found.c.id))
-        else:
-            held = named if current == 0 else ~named
+        held = _in_tier(current, words, dialect)
         statement = (
             select(DATASET)
             .where(*conditions, held)
@@ -143,6 +126,34 @@ def search_catalog(connection: Connection, query: CatalogQuery) -> Page[CatalogH
         return Page(page)
     current, last = hits[limit - 1]
     return Page(page, write_cursor("catalog", [current, last.name, last.id]))
+
+
+def _conditions(
+    query: CatalogQuery, words: Sequence[str], dialect: str
+) -> list[ColumnElement[bool]]:
+    """Say what a dataset must have, by name or not."""
+    conditions: list[ColumnElement[bool]] = []
+    if query.kind is not None:
+        conditions.append(DATASET.c.kind == query.kind)
+    if query.connection is not None:
+        conditions.append(DATASET.c.connection == query.connection)
+    if not query.include_missing:
+        conditions.append(DATASET.c.missing_since.is_(None))
+    tags = [_tag_word(tag) for tag in query.tags]
+    if words or tags:
+        conditions.append(_match(dialect, DATASET.c.search_document, words, exactly=tags))
+    return conditions
+
+
+def _in_tier(tier: int, words: Sequence[str], dialect: str) -> ColumnElement[bool]:
+    """Tell those that are named so (0) from the others (1)."""
+    named = _match(dialect, DATASET.c.search_name, words, exactly=()) if words else true()
+    if tier == 0 and words and dialect == "postgresql":
+        # Few are named so: found by their index first, and then put in order. Left to itself,
+        # the planner reads all in order, and looks at each.
+        found = select(DATASET.c.id).where(named).cte("named").prefix_with("MATERIALIZED")
+        return DATASET.c.id.in_(select(found.c.id))
+    return named if tier == 0 else ~named
 
 
 def _match(
