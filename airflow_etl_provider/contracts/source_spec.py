@@ -91,7 +91,7 @@ class Dialect(Spec):
 
 
 def _not_yet(_: str) -> str:
-    raise NotYetError("is not supported yet; read files by `location`")
+    raise NotYetError("is not supported yet; read files by `location`, or a `table`")
 
 
 _NotYet = Annotated[Text, AfterValidator(_not_yet), WithJsonSchema({"not": {}})]
@@ -165,7 +165,13 @@ class SourceSpec(Spec):
         Text | None,
         Field(description="A file, a folder's pattern (exports/*.csv.gz) or a URL."),
     ] = None
-    table: Annotated[_NotYet | None, Field(description="Not supported yet: a table.")] = None
+    table: Annotated[
+        Text | None,
+        Field(
+            description="table or schema.table of the connection's database: PostgreSQL or a "
+            "DuckDB file; also a view."
+        ),
+    ] = None
     query: Annotated[_NotYet | None, Field(description="Not supported yet: a query.")] = None
     topic: Annotated[_NotYet | None, Field(description="Not supported yet: a topic.")] = None
     format: Annotated[
@@ -240,8 +246,12 @@ class SourceSpec(Spec):
     @model_validator(mode="after")
     def _fits(self) -> SourceSpec:
         faults = Faults()
-        if self.location is None:
-            faults.add((), "needs `location`: a file, a pattern such as exports/*.csv, or a URL")
+        if self.table is not None:
+            self._fits_table(faults)
+        elif self.location is None:
+            faults.add(
+                (), "needs `location` (a file, a pattern such as exports/*.csv, a URL) or `table`"
+            )
         for keys, of, formats in (
             (DELIMITED_ONLY, "delimited text", ("csv",)),
             (JSON_ONLY, "JSON", ("json", "jsonl")),
@@ -256,3 +266,17 @@ class SourceSpec(Spec):
             faults.add(("encoding",), "belongs to text, and format is parquet")
         faults.report()
         return self
+
+    def _fits_table(self, faults: Faults) -> None:
+        if self.location is not None:
+            faults.add(("table",), "and `location` are given; one of them names the source")
+        elif self.connection is None:
+            faults.add(("connection",), "is missing: it names the database that has the table")
+        for key in ("format", "encoding", *DELIMITED_ONLY, *JSON_ONLY):
+            if getattr(self, key) != SourceSpec.model_fields[key].default:
+                faults.add((key,), "belongs to files, and the source is a table")
+        if self.incremental is not None and self.incremental.by == "new_files":
+            faults.add(
+                ("incremental", "by"),
+                "is new_files, and the source is a table: write column or data_interval",
+            )

@@ -32,6 +32,7 @@ from airflow_etl_provider.engines.targets.base import LookingTarget
 from airflow_etl_provider.exceptions import (
     NotSupportedYetError,
     SourceError,
+    SpecificationError,
     TargetError,
     TargetPermissionError,
 )
@@ -185,6 +186,7 @@ def prepare(
     written = resolve_mapping(pipeline, base)
     # Looking one up may log in to a service.
     connections = cache(connections)
+    _refuse_one_file(pipeline, connections=connections, base=base)
     contract_hash = _definition_hash(pipeline, written, all_text=options.all_text)
     target, position = _position_of(pipeline, connections=connections, base=base, stack=stack)
     selection = Selection(pipeline, position, contract_hash=contract_hash)
@@ -210,6 +212,8 @@ def prepare(
     evolution, plan = _settle(
         pipeline, written, source=source, target=target, window=window, high=high
     )
+    if pipeline.source.table is not None:
+        _narrow(source, plan, evolution.contract)
     return Prepared(
         pipeline=pipeline,
         source=evolution.source,
@@ -284,6 +288,41 @@ def _settle(
     )
     _expect_database(plan, target)
     return evolution, plan
+
+
+def _refuse_one_file(pipeline: Pipeline, *, connections: Connections, base: Path | None) -> None:
+    """Refuse at once what would wait for itself.
+
+    :raises SpecificationError: a DuckDB file is read and written.
+    """
+    from airflow_etl_provider.engines.datasets import name_source, name_target
+
+    read = [one for one in (pipeline.source, *pipeline.inputs.values()) if one.table is not None]
+    if not read:
+        return
+    at = name_target(
+        pipeline.target, connections=connections, base=base, pipeline=pipeline.pipeline
+    ).namespace
+    places = {name_source(one, connections=connections, base=base).namespace for one in read}
+    if at.startswith("duckdb://") and at in places:
+        raise SpecificationError(
+            f"The pipeline reads and writes {at}, and a DuckDB file is open for one of the two.",
+            hint="Load into another file, or into a database with a server.",
+        )
+
+
+def _narrow(source: Source, plan: Plan, contract: MappingContract) -> None:
+    """Have a database send only what the run's interval may hold, and once, where that will do."""
+    from airflow_etl_provider.engines.sources.tables.conditions import conditions_of_interval
+    from airflow_etl_provider.engines.sources.tables.table import TableSource
+
+    if not isinstance(source, TableSource):
+        return
+    conditions = (
+        conditions_of_interval(plan.interval, contract, source.schema) if plan.interval else ()
+    )
+    source.narrow(source.schema.names, conditions)
+    source.rereads = bool(plan.unique_keys or plan.lookups)
 
 
 def _load(

@@ -67,10 +67,10 @@ def datasets_of(
     ]
     described = [
         _describe(
-            dataset_name(spec.connection, spec.location or "?"),
+            dataset_name(spec.connection, spec.table or spec.location or "?"),
             spec.connection,
-            spec.location,
-            kind="files",
+            spec.table or spec.location,
+            kind="table" if spec.table else "files",
             schema=schema,
             run_id=run_id,
             at=at,
@@ -118,7 +118,8 @@ def dataset_name(connection: str | None, place: str) -> str:
 
 def _source_name(pipeline: Pipeline) -> str | None:
     specs: list[SourceSpec] = list(pipeline.inputs.values()) or [pipeline.source]
-    named = [dataset_name(spec.connection, spec.location) for spec in specs if spec.location]
+    places = [(spec.connection, spec.table or spec.location) for spec in specs]
+    named = [dataset_name(connection, place) for connection, place in places if place]
     return ", ".join(named) or None
 
 

@@ -86,7 +86,9 @@ def for_this_task(
                 }
             ),
             "inputs": {
-                name: spec.model_copy(update={"location": rendered(spec.location)})
+                name: spec.model_copy(
+                    update={"location": rendered(spec.location), "table": rendered(spec.table)}
+                )
                 for name, spec in pipeline.inputs.items()
             },
             "target": target.model_copy(

@@ -1,4 +1,4 @@
-"""What can be read: files of several formats, each as a `Source`."""
+"""What can be read: files of several formats and tables, each as a `Source`."""
 
 from __future__ import annotations
 
@@ -72,11 +72,16 @@ def open_chosen(
     """
     from airflow_etl_provider.engines.sources.files import is_remote_source, list_files
 
-    for key in ("table", "query", "topic"):
+    for key in ("query", "topic"):
         if getattr(spec, key) is not None:
             raise NotSupportedYetError(
-                f"A source with `{key}` is not supported yet.", hint="Use `location` with files."
+                f"A source with `{key}` is not supported yet.",
+                hint="Use `location` with files, or `table`.",
             )
+    if spec.table is not None:
+        from airflow_etl_provider.engines.sources.tables import open_source_table
+
+        return open_source_table(spec, connections=connections, base=base, scratch=scratch)
     if not is_remote_source(spec, connections=connections):
         files = choose(list_files(spec, connections=connections, base=base))
         files = tuple(replace(file, scratch=scratch) for file in files)

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.contracts.pipeline import TargetSpec
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.connection import Connections
-    from airflow_etl_provider.contracts.pipeline import TargetSpec
+    from airflow_etl_provider.contracts.pipeline import SourceSpec
     from airflow_etl_provider.engines.sources.tables.table import TableSource
 
-__all__ = ["open_table"]
+__all__ = ["open_source_table", "open_table"]
+
+
+def open_source_table(
+    spec: SourceSpec, *, connections: Connections, base: Path | None, scratch: Path | None = None
+) -> TableSource:
+    """Open the table that a pipeline reads, which is told apart by its rows from run to run.
+
+    :raises SpecificationError: the connection is of no database that can be read.
+    :raises SourceNotFoundError: there is no such table.
+    """
+    named = TargetSpec(connection=spec.connection, table=spec.table)
+    source = open_table(named, connections=connections, base=base, scratch=scratch)
+    source.versioned = True
+    return source
 
 
 def open_table(

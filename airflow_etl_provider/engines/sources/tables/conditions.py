@@ -8,6 +8,7 @@ column's own type, of types that every database orders in the same way.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, time, timezone
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -18,10 +19,12 @@ from airflow_etl_provider.engines.backends.duckdb.types import to_duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_etl_provider.contracts.mapping import MappingContract
     from airflow_etl_provider.contracts.schema import Field, Schema
     from airflow_etl_provider.contracts.types import LogicalType
+    from airflow_etl_provider.engines.plan import Interval
 
-__all__ = ["Condition", "conditions_of"]
+__all__ = ["Condition", "conditions_of", "conditions_of_interval"]
 
 _FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.EQ: exp.EQ,
@@ -40,16 +43,67 @@ class Condition:
     """`column` compared with a constant; `value` is its text, in ISO form.
 
     :ivar is_number: `value` is a literal of SQL as it stands.
+    :ivar or_null: rows without a value meet it too.
     """
 
     column: str
     operator: type[exp.Expr]
     value: str
     type: LogicalType
+    or_null: bool = False
 
     @property
     def is_number(self) -> bool:
         return self.type.kind in _WHOLE
+
+    def over(self, column: exp.Expr, constant: exp.Expr) -> exp.Expr:
+        """Write it over a column and a constant as a database has them."""
+        compared = self.operator(this=column, expression=constant)
+        if not self.or_null:
+            return compared
+        return exp.paren(exp.or_(compared, exp.Is(this=column.copy(), expression=exp.null())))
+
+
+def conditions_of_interval(
+    interval: Interval, contract: MappingContract, schema: Schema
+) -> tuple[Condition, ...]:
+    """Give what leaves unread most of what is outside of an interval; none where that may err.
+
+    Rows without a value are read: they are rejected, which must be told.
+    """
+    column = interval.column
+    if interval.scope == "target":
+        mapping = contract.columns.get(column)
+        if mapping is None or len(mapping.from_) != 1 or mapping.convert or mapping.when:
+            return ()
+        column = mapping.from_[0]
+    if column not in schema:
+        return ()
+    of = schema[column].type
+    wanted = contract.target.fields.get(interval.column) if interval.scope == "target" else of
+    if of != wanted:
+        return ()
+    bounds = ((exp.GTE, interval.start), (exp.LT, interval.end))
+    written = [(operator, _bound(value, of)) for operator, value in bounds if value is not None]
+    return tuple(
+        Condition(column, operator, text, of, or_null=True)
+        for operator, text in written
+        if text is not None
+    )
+
+
+def _bound(value: datetime | int, of: LogicalType) -> str | None:
+    """Write a bound as the column has its values; None where that is not exact."""
+    if isinstance(value, int):
+        return str(value) if of.kind in _WHOLE and abs(value) < _WHOLE[of.kind] else None
+    moment = value.astimezone(timezone.utc)
+    if of.kind == "timestamptz":
+        return moment.isoformat(sep=" ")
+    if of.kind == "timestamp":
+        return moment.replace(tzinfo=None).isoformat(sep=" ")
+    if of.kind == "date" and moment.time() == time(0):
+        return moment.date().isoformat()
+    return None
 
 
 def conditions_of(where: str, schema: Schema) -> tuple[Condition, ...]:

@@ -62,6 +62,13 @@ class DuckDbTableSource(TableSource):
             self._count = int(str(run_sql(self._connection, sql)[0][0]))
         return self._count
 
+    def digest(self) -> str:
+        columns = [exp.column(_name(field.name)) for field in self.schema]
+        hashed = exp.Anonymous(this="hash", expressions=columns)
+        # A sum and no xor: two equal rows would be none.
+        sql = self._from(exp.select(exp.Sum(this=hashed))).sql("duckdb")
+        return str(run_sql(self._connection, sql)[0][0] or 0)
+
     def arrow_schema(self) -> pa.Schema:
         import pyarrow as pa
 
@@ -94,7 +101,8 @@ class DuckDbTableSource(TableSource):
         self._closing.close()
 
     def _from(self, query: exp.Select) -> exp.Select:
-        query = query.from_(exp.Table(this=_name(self._layout.name), db=_name(self._layout.schema)))
+        table = exp.Table(this=_name(self._layout.name), db=_name(self._layout.schema))
+        query = query.from_(table)
         conditions = [_condition(one) for one in self.conditions]
         return query.where(exp.and_(*conditions)) if conditions else query
 
@@ -104,7 +112,7 @@ def _condition(condition: Condition) -> exp.Expr:
     if not condition.is_number:
         text = exp.Literal.string(condition.value)
         constant = exp.Cast(this=text, to=to_duckdb(condition.type))
-    return condition.operator(this=exp.column(_name(condition.column)), expression=constant)
+    return condition.over(exp.column(_name(condition.column)), constant)
 
 
 def _value(field: Field) -> exp.Expr:

@@ -83,6 +83,17 @@ class PostgresTableSource(TableSource):
             self._count = int(self._client.query(sql, doing="to count")[0][0])
         return self._count
 
+    def digest(self) -> str:
+        columns: list[exp.Expr] = [exp.column(_name(field.name)) for field in self.schema]
+        whole = exp.Anonymous(this="ROW", expressions=columns)
+        row = exp.Cast(this=whole, to=exp.DataType.build("text"))
+        hashed = exp.Anonymous(this="hashtextextended", expressions=[row, exp.Literal.number(0)])
+        # A sum and no xor: two equal rows would be none.
+        total = exp.Cast(this=exp.Sum(this=hashed), to=exp.DataType.build("text"))
+        sql = self._from(exp.select(total)).sql("postgres")
+        ((found,),) = self._client.query(sql, doing="to compare")
+        return str(found or 0)
+
     def arrow_schema(self) -> pa.Schema:
         import pyarrow as pa
 
@@ -170,7 +181,7 @@ class PostgresTableSource(TableSource):
         )
         if condition.is_number:
             constant = exp.Literal.number(condition.value)
-        return condition.operator(this=exp.column(_name(condition.column)), expression=constant)
+        return condition.over(exp.column(_name(condition.column)), constant)
 
     def _is_native(self, field: Field) -> bool:
         column = self._columns[field.name]

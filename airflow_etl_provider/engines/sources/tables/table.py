@@ -33,6 +33,8 @@ class TableSource(ABC):
     :ivar schema: the columns that will be read; `narrow` takes others away.
     :ivar key: the primary key, () where there is none.
     :ivar rereads: whether rows are read more than once, keys first; set it before any scan.
+    :ivar versioned: whether the input is told apart by the rows that will be read, so that a load
+        of the same rows is the same load.
     """
 
     name: str
@@ -42,11 +44,14 @@ class TableSource(ABC):
     def __init__(self) -> None:
         self.conditions: tuple[Condition, ...] = ()
         self.rereads = True
+        self.versioned = False
         self.bytes_read = 0
 
     @property
     def inputs(self) -> tuple[InputIdentity, ...]:
-        return (InputIdentity(self.name),)
+        if not self.versioned:
+            return (InputIdentity(self.name),)
+        return (InputIdentity(self.name, version=f"{self.count()}-{self.digest()}"),)
 
     @property
     def suggested(self) -> Schema:
@@ -63,6 +68,10 @@ class TableSource(ABC):
     @abstractmethod
     def count(self) -> int:
         """The rows that `batches` gives, counted by the database in the same snapshot."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """What the database makes of these rows, whatever their order; equal rows, equal digest."""
 
     @abstractmethod
     def arrow_schema(self) -> pa.Schema:
