@@ -69,12 +69,15 @@ def _serve() -> None:
 
 
 def _end(dag_id: str, dag_run_id: str, at: datetime, task: tuple[str, int, int] | None) -> None:
-    from airflow_etl_provider.api.own_store import own_store
+    from airflow_etl_provider.api.own_store import own_store_if_there
     from airflow_etl_provider.metadata.lost_runs import LostTask, end_lost_runs
 
     try:
+        store = own_store_if_there()
+        if store is None:
+            return
         ended = end_lost_runs(
-            own_store(),
+            store,
             dag_id=dag_id,
             dag_run_id=dag_run_id,
             at=at,

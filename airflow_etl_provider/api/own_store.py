@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_etl_provider.metadata.sql import SqlStore
 
-__all__ = ["own_store"]
+__all__ = ["own_store", "own_store_if_there"]
 
 _lock = threading.Lock()
 _store: SqlStore | None = None
+
+
+def own_store_if_there() -> SqlStore | None:
+    """Open it where its tables are there already, and make none."""
+    if _store is not None:
+        return _store
+    from airflow import settings
+    from sqlalchemy import inspect
+
+    from airflow_etl_provider.db_manager import schema_of_airflow
+    from airflow_etl_provider.metadata.migrate import VERSION_TABLE
+
+    if _connection() is None:
+        engine = settings.engine
+        if engine is None or not inspect(engine).has_table(
+            VERSION_TABLE, schema=schema_of_airflow()
+        ):
+            return None
+    return own_store()
 
 
 def own_store() -> SqlStore:
@@ -28,18 +47,25 @@ def own_store() -> SqlStore:
     return _store
 
 
-def _open() -> SqlStore:
+def _connection() -> Any:
     from airflow.models.connection import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 
-    from airflow_etl_provider.hooks.connections import resolve_connection
     from airflow_etl_provider.hooks.metadata import CONNECTION
+
+    try:
+        return Connection.get_connection_from_secrets(CONNECTION)
+    except AirflowNotFoundException:
+        return None
+
+
+def _open() -> SqlStore:
+    from airflow_etl_provider.hooks.connections import resolve_connection
     from airflow_etl_provider.metadata.sql import SqlStore
     from airflow_etl_provider.metadata.sql.location import url_of
 
-    try:
-        found = Connection.get_connection_from_secrets(CONNECTION)
-    except AirflowNotFoundException:
+    found = _connection()
+    if found is None:
         from airflow import settings
 
         from airflow_etl_provider.db_manager import ensure_tables, schema_of_airflow

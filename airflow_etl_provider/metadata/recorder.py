@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between the attempts to write one thing."""
 
+_RELAY_PATIENCE = 5.0
+"""Seconds that a run which is written waits for what a message bus is told."""
+
 
 class Registration(Protocol):
     """What a run says of its pipeline and datasets, found out while it runs."""
@@ -82,6 +85,7 @@ class Recorder:
         self._version: int | None = None
         self._failed: EtlError | None = None
         self._stopped = threading.Event()
+        self._written = threading.Event()
         self._work: queue.SimpleQueue[Callable[[MetadataStore], None] | None] = queue.SimpleQueue()
         # A daemon: a process that is told to stop does not wait for a store that is away.
         self._thread = threading.Thread(target=self._serve, name="etl-recorder", daemon=True)
@@ -119,11 +123,8 @@ class Recorder:
             )
         )
         self._work.put(lambda store: store.append_events(events_at_end(self.run, outcome, at=at)))
-        if self._relay is not None:
-            self._work.put(self._relay)
         self._work.put(None)
-        self._thread.join(patience)
-        if self._thread.is_alive():
+        if not self._written.wait(patience):
             self._stopped.set()
             log.warning(
                 "Run %s was not recorded: the metadata store did not answer within %s s. The load "
@@ -138,6 +139,9 @@ class Recorder:
                 self.run.name,
                 self._failed,
             )
+        else:
+            # What others are to be told is in the table: whoever comes next tells the rest.
+            self._thread.join(_RELAY_PATIENCE)
 
     def _register(self, store: MetadataStore, registration: Registration) -> None:
         written = store.register_pipeline(
@@ -159,7 +163,11 @@ class Recorder:
                     store = self._open()
                 if store is not None:
                     self._try(work, store)
+            self._written.set()
+            if self._relay is not None and store is not None and self._failed is None:
+                self._relay(store)
         finally:
+            self._written.set()
             if store is not None:
                 store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_etl_provider.bus.event import check_kinds
+from airflow_etl_provider.exceptions import EtlError
 from airflow_etl_provider.triggers.event import event_to_dict, open_event_table
 
 if TYPE_CHECKING:
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EtlEventWatchTrigger"]
 
+log = logging.getLogger(__name__)
+
 _PAGE = 500
+
+_FIRST_PAUSE = 1.0
+"""Half of the seconds until a watcher that failed goes on; doubled each time, up to a minute."""
 
 _SETTLED = 60.0
 """Seconds after which an event that was handed to the triggerer stands in Airflow's database. The
@@ -67,6 +74,7 @@ class EtlEventWatchTrigger(BaseEventTrigger):
         self.connection = connection
         self.watcher = watcher
         self.poll = poll
+        self._told = 0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the database keeps of it."""
@@ -83,14 +91,28 @@ class EtlEventWatchTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and look again, without holding up the triggers beside it."""
+        pauses = 0
+        while True:
+            try:
+                async for event in self._watch():
+                    pauses = 0
+                    yield event
+            except EtlError as error:
+                # A trigger that fails is not started again; a database that is away comes back.
+                pauses = min(pauses + 1, 6)
+                log.warning("Watching for events goes on in a while: %s", error)
+                await asyncio.sleep(_FIRST_PAUSE * 2**pauses)
+
+    async def _watch(self) -> AsyncIterator[TriggerEvent]:
         with closing(await asyncio.to_thread(open_event_table, self.connection)) as store:
             position = await asyncio.to_thread(_begin, store, self.group)
-            after, told = position, deque[tuple[int, float]]()
+            after = max(position, self._told)
+            told: deque[tuple[int, float]] = deque()
             while True:
                 # Also those of others: what a group has not passed is never cleaned away.
                 page = await asyncio.to_thread(store.read_events, after=after, limit=_PAGE)
                 for sequence, event in page:
-                    after = sequence
+                    after = self._told = sequence
                     if self._fits(event):
                         yield TriggerEvent(event_to_dict(event))  # type: ignore[no-untyped-call]
                 if page:

@@ -47,7 +47,7 @@ def test_the_task_itself_tells_how_it_ended(heard):
 
 
 def test_a_store_that_fails_fails_nobody(monkeypatch, caplog):
-    monkeypatch.setattr("airflow_etl_provider.api.own_store.own_store", lambda: 1 / 0)
+    monkeypatch.setattr("airflow_etl_provider.api.own_store.own_store_if_there", lambda: 1 / 0)
 
     listener._end("d", "r", None, None)
 

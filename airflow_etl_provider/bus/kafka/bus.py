@@ -108,7 +108,7 @@ class KafkaBus:
         return True
 
     def check(self) -> None:
-        self._cluster.check()
+        self._cluster.topics()
 
     def close(self) -> None:
         with self._lock:
@@ -146,7 +146,8 @@ class KafkaBus:
     def _letters(self, group: str) -> dict[str, Any]:
         """Read what was put aside and not given back, oldest first."""
         topic = self._dead(group)
-        self._cluster.ensure_topic(topic, partitions=1, compacted=True)
+        if not self._cluster.has_topic(topic):
+            return {}
         found: OrderedDict[str, Any] = OrderedDict()
         for record in self._cluster.read(topic, 0, begin=None, end=None):
             name = (record.key or b"").decode("utf-8", "replace")
@@ -160,13 +161,24 @@ class KafkaBus:
         """Write records; returns when all replicas that are in step have them."""
         with unavailable():
             producer = self._get_producer()
-            futures = [
-                producer.send(topic, key=key, value=value, headers=headers)
-                for key, value, headers in records
-            ]
-            producer.flush(timeout=_TELL_MS / 1000)
-            for future in futures:
-                future.get(timeout=_TELL_MS / 1000)
+            try:
+                futures = [
+                    producer.send(topic, key=key, value=value, headers=headers)
+                    for key, value, headers in records
+                ]
+                producer.flush(timeout=_TELL_MS / 1000)
+                for future in futures:
+                    future.get(timeout=_TELL_MS / 1000)
+            except BaseException:
+                # One that gave up may refuse all that comes after; what it still holds is dropped.
+                self._drop_producer()
+                raise
+
+    def _drop_producer(self) -> None:
+        with self._lock:
+            if self._producer is not None:
+                self._producer.close(timeout=0)
+                self._producer = None
 
     def _get_producer(self) -> Any:
         from kafka import KafkaProducer

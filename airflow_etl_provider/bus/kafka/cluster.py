@@ -89,14 +89,18 @@ class Cluster:
                 admin.close()
         self._known.add(name)
 
-    def check(self) -> None:
-        """Ask for the topics, as whoever logs in may."""
+    def has_topic(self, name: str) -> bool:
+        """Say whether a topic is there, for who logs in."""
+        return name in self._known or name in self.topics()
+
+    def topics(self) -> set[str]:
+        """Name the topics that whoever logs in may see."""
         from kafka import KafkaAdminClient
 
         with unavailable():
             admin = KafkaAdminClient(**self.options)
             try:
-                admin.list_topics()
+                return set(admin.list_topics())
             finally:
                 admin.close()
 

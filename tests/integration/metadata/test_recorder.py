@@ -13,6 +13,7 @@ import pytest
 
 from airflow_etl_provider.contracts.report import InputReport, RunReport
 from airflow_etl_provider.exceptions import MetadataUnavailableError
+from airflow_etl_provider.metadata import recorder
 from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.queries import Query
 from airflow_etl_provider.metadata.recorder import Recorder
@@ -281,3 +282,40 @@ def test_failures_of_one_cause_have_one_fingerprint():
     assert one == same
     assert one != failure_fingerprint("x", "E", "The file is empty.")
     assert one != failure_fingerprint("y", "E", "Row 17 of '/data/a b.csv' has 3 fields.")
+
+
+def test_others_are_told_once_the_run_is_written_and_hold_it_up_for_a_moment_only(
+    store, caplog, monkeypatch
+):
+    monkeypatch.setattr(recorder, "_RELAY_PATIENCE", 0.2)
+    seen, hang = [], threading.Event()
+
+    def relay(told):
+        seen.extend(event.kind for _, event in told.read_events())
+        hang.wait(30)
+
+    made = Recorder(run(), open_store=lambda: store, clock=lambda: LATER, relay=relay)
+    made.begin()
+    started = time.monotonic()
+    made.end(outcome_of_load(REPORT, figures={}), patience=20)
+
+    assert time.monotonic() - started < 15
+    assert seen[0] == "run_started"
+    assert seen[-1] == "run_finished"
+    assert store.get(RunRecord, run().id).status == "done_with_rejects"
+    assert "not recorded" not in caplog.text
+    hang.set()
+
+
+def test_a_run_that_was_not_written_tells_nobody(caplog):
+    told = []
+
+    def away():
+        raise MetadataUnavailableError("away")
+
+    made = Recorder(run(), open_store=away, clock=lambda: LATER, relay=told.append)
+    made.begin()
+    made.end(outcome_of_load(REPORT, figures={}), patience=20)
+
+    assert told == []
+    assert caplog.text.count("was not recorded") == 1

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import AssetWatcher
 
 from airflow_etl_provider.bus.event import new_event
-from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.exceptions import MetadataUnavailableError, SpecificationError
 from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.triggers import event_watch
@@ -110,6 +110,21 @@ def test_what_is_settled_is_not_told_again_and_holds_no_cleaning_up(store, monke
 
     # All but the page that the last one stood in has settled.
     assert watch(store, until=2) == [1000, 1001]
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_watcher(store, monkeypatch, caplog):
+    real, fails = SqlStore.read_events, [MetadataUnavailableError("away")] * 2
+    monkeypatch.setattr(event_watch, "_FIRST_PAUSE", 0.01)
+
+    def read(self, **how):
+        if fails and "kinds" not in how:
+            raise fails.pop()
+        return real(self, **how)
+
+    monkeypatch.setattr(SqlStore, "read_events", read)
+
+    assert watch(store, until=1, meanwhile=lambda: store.append_events([event(1)])) == [1]
+    assert caplog.text.count("goes on in a while") == 2
 
 
 def test_it_can_watch_an_asset_and_survives_serialisation():
