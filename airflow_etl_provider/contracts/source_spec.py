@@ -168,8 +168,8 @@ class SourceSpec(Spec):
     table: Annotated[
         Text | None,
         Field(
-            description="table or schema.table of the connection's database: PostgreSQL or a "
-            "DuckDB file; also a view."
+            description="table or schema.table of the connection's database: PostgreSQL, a DuckDB "
+            "or a SQLite file; also a view."
         ),
     ] = None
     query: Annotated[_NotYet | None, Field(description="Not supported yet: a query.")] = None

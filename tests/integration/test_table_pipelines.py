@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from datetime import datetime, timezone
 
@@ -16,6 +17,7 @@ from airflow_etl_provider.engines.quarantine import read_quarantine
 from airflow_etl_provider.engines.targets.postgres import parse_postgres_uri
 from airflow_etl_provider.exceptions import (
     LoadConflictError,
+    SourceError,
     SourceNotFoundError,
     SpecificationError,
 )
@@ -26,22 +28,30 @@ ROWS = [(1, "Ada", "2026-01-01 10:00"), (2, None, "2026-01-02 10:00"), (3, "北�
 class World:
     """A database with the table `people`, and a DuckDB file to load into."""
 
-    def __init__(self, folder, uri=None) -> None:
-        self.folder, self.uri = folder, uri
+    def __init__(self, folder, kind="duckdb", uri=None) -> None:
+        self.folder, self.kind, self.uri = folder, kind, uri
         self.runs = 0
 
     def execute(self, statement, *values):
-        if self.uri is None:
-            with closing(duckdb.connect(str(self.folder / "source.db"))) as connection:
+        file = str(self.folder / "source.db")
+        if self.kind == "duckdb":
+            with closing(duckdb.connect(file)) as connection:
                 connection.execute(statement.replace("%s", "?"), list(values) or None)
+            return
+        if self.kind == "sqlite":
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute(statement.replace("%s", "?"), values)
+                connection.commit()
             return
         with closing(psycopg2.connect(self.uri)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             connection.commit()
 
     def connections(self, name):
-        if name == "source" and self.uri is not None:
+        if name == "source" and self.kind == "postgres":
             return parse_postgres_uri(self.uri, name=name)
+        if name == "source" and self.kind == "sqlite":
+            return Connection(name, "sqlite", host=str(self.folder / "source.db"))
         if name == "bucket":
             return Connection(name, "aws")
         return Connection(name, "duckdb", host=str(self.folder / f"{name}.db"))
@@ -75,10 +85,11 @@ class World:
             return [row[0] if len(row) == 1 else row for row in rows]
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["duckdb", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def world(request, tmp_path):
     made = World(
         tmp_path,
+        request.param,
         request.getfixturevalue("postgres_server") if request.param == "postgres" else None,
     )
     made.execute("CREATE TABLE people (id bigint, name text, seen timestamp)")
@@ -91,10 +102,11 @@ def test_a_table_is_loaded_with_its_types_and_counted_by_its_database(world):
     report = world.run()
 
     assert (report.status, report.rows_read, report.rows_loaded) == ("done", 3, 3)
+    of = "VARCHAR" if world.kind == "sqlite" else "TIMESTAMP"  # SQLite has text
     assert world.copied("id, name, typeof(seen)") == [
-        (1, "Ada", "TIMESTAMP"),
-        (2, None, "TIMESTAMP"),
-        (3, "北京", "TIMESTAMP"),
+        (1, "Ada", of),
+        (2, None, of),
+        (3, "北京", of),
     ]
 
 
@@ -153,9 +165,12 @@ def day(number):
 
 
 def test_an_interval_is_cut_out_by_the_database_and_rows_without_a_time_are_rejected(world):
+    if world.kind == "sqlite":
+        pytest.skip("SQLite has no type for times")
     daily = {"source": {"incremental": {"by": "data_interval", "column": "seen"}}}
     world.execute(
-        "INSERT INTO people SELECT n, 'x', timestamp '2025-07-01' FROM generate_series(4, 999) g(n)"
+        "INSERT INTO people WITH RECURSIVE g(n) AS (SELECT 4 UNION ALL SELECT n + 1 FROM g "
+        "WHERE n < 999) SELECT n, 'x', CAST('2025-07-01' AS timestamp) FROM g"
     )
 
     report = world.run(window=day(1), **daily)
@@ -167,6 +182,8 @@ def test_an_interval_is_cut_out_by_the_database_and_rows_without_a_time_are_reje
 
 
 def test_an_interval_whose_rows_have_changed_is_loaded_anew_where_that_is_asked_for(world):
+    if world.kind == "sqlite":
+        pytest.skip("SQLite has no type for times")
     daily = {"source": {"incremental": {"by": "data_interval", "column": "seen"}}}
     world.execute("DELETE FROM people WHERE seen IS NULL")
     world.run(window=day(1), target={"load_columns": True, "on_reload": "replace_load"}, **daily)
@@ -267,3 +284,55 @@ def test_what_is_no_table_is_told(world):
 def test_a_source_that_can_not_be_is_refused(source, words):
     with pytest.raises(SpecificationError, match=words):
         Pipeline(pipeline="p", source=source, target={"location": "a.csv", "mode": "replace"})
+
+
+def test_times_of_sqlite_are_converted_by_the_contract(tmp_path):
+    world = World(tmp_path, "sqlite")
+    world.execute("CREATE TABLE people (id integer, seen text)")
+    for row in ((1, "2026-01-01 10:00:00"), (2, "2026-01-02 10:00:00"), (3, "soon")):
+        world.execute("INSERT INTO people VALUES (%s, %s)", *row)
+    mapping = {
+        "contract": "people",
+        "target": {"fields": {"id": "int64", "seen": "timestamp"}},
+        "columns": {
+            "id": {"from": "id"},
+            "seen": {"from": "seen", "convert": {"parse_timestamp": ["%Y-%m-%d %H:%M:%S"]}},
+        },
+    }
+    daily = {"incremental": {"by": "data_interval", "column": "seen"}}
+
+    report = world.run(window=day(2), source=daily, mapping=mapping)
+
+    assert (report.rows_read, report.rows_loaded) == (3, 1)
+    assert (report.rows_filtered, report.rows_quarantined) == (1, 1)
+    assert world.copied() == [2]
+
+
+def test_what_sqlite_holds_beside_what_was_declared_is_loaded_as_it_is(tmp_path):
+    world = World(tmp_path, "sqlite")
+    world.execute("CREATE TABLE people (id integer, whole int, truth boolean, big numeric, raw)")
+    world.execute("INSERT INTO people VALUES (1, 5, 1, 9007199254740993, x'00ff')")
+    world.execute("INSERT INTO people VALUES (2, 'five', 0, 1.5, NULL)")
+
+    world.run()
+
+    assert world.copied("whole, truth, big, raw") == [
+        ("5", True, "9007199254740993", b"\x00\xff"),
+        ("five", False, "1.5", None),
+    ]
+
+
+def test_what_is_no_sqlite_file_is_told(tmp_path):
+    (tmp_path / "source.db").write_text("no database, but long enough to be looked at" * 50)
+
+    with pytest.raises(SourceError, match=r"SQLITE_NOTADB|DatabaseError"):
+        World(tmp_path, "sqlite").run()
+
+
+def test_text_of_sqlite_in_another_encoding_is_told(tmp_path):
+    world = World(tmp_path, "sqlite")
+    world.execute("CREATE TABLE people (name text)")
+    world.execute("INSERT INTO people VALUES (CAST(x'c328' AS text))")
+
+    with pytest.raises(SourceError, match="can't be read"):
+        world.run()

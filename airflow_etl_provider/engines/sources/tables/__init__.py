@@ -10,7 +10,7 @@ from airflow_etl_provider.exceptions import SpecificationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.connection import Connection, Connections
     from airflow_etl_provider.contracts.pipeline import SourceSpec
     from airflow_etl_provider.engines.sources.tables.table import TableSource
 
@@ -25,10 +25,28 @@ def open_source_table(
     :raises SpecificationError: the connection is of no database that can be read.
     :raises SourceNotFoundError: there is no such table.
     """
-    named = TargetSpec(connection=spec.connection, table=spec.table)
-    source = open_table(named, connections=connections, base=base, scratch=scratch)
+    found = connections(spec.connection or "")
+    source: TableSource
+    if found.kind == "sqlite":
+        source = _open_sqlite(found, spec.table or "")
+    else:
+        named = TargetSpec(connection=spec.connection, table=spec.table)
+        source = open_table(named, connections=connections, base=base, scratch=scratch)
     source.versioned = True
     return source
+
+
+def _open_sqlite(connection: Connection, table: str) -> TableSource:
+    from pathlib import Path
+
+    from airflow_etl_provider.engines.sources.tables.sqlite_file import SqliteTableSource
+
+    if not connection.host:
+        raise SpecificationError(
+            f"Connection {connection.name!r} names no file.",
+            hint="Write the path of the SQLite file into its host.",
+        )
+    return SqliteTableSource(Path(connection.host), table=table)
 
 
 def open_table(
