@@ -101,6 +101,9 @@ def _table(connection: Connection, table: str, *, schema: str | None) -> Dataset
         extra = connection.extra
         path = connection.host or connection.schema or extra.get("path") or extra.get("file")
         return _duckdb_table(_absolute(str(path), None), table)
+    if kind == "sqlite":
+        path = _absolute(connection.host or connection.schema or "", None)
+        return Dataset(f"sqlite://{path}", f"{Path(path).stem}.main.{parse_table_name(table).name}")
     host = connection.host or connection.extra.get("service") or "localhost"
     port = connection.port or (5432 if kind == "postgres" else None)
     database = connection.schema or connection.login or ""

@@ -51,7 +51,8 @@ class World:
         if name == "source" and self.kind == "postgres":
             return parse_postgres_uri(self.uri, name=name)
         if name == "source" and self.kind == "sqlite":
-            return Connection(name, "sqlite", host=str(self.folder / "source.db"))
+            # As the URI sqlite:////folder/source.db gives it.
+            return Connection(name, "sqlite", schema=str(self.folder / "source.db"))
         if name == "bucket":
             return Connection(name, "aws")
         return Connection(name, "duckdb", host=str(self.folder / f"{name}.db"))

@@ -94,3 +94,22 @@ def test_a_target_is_known_by_its_table_or_place(spec, namespace, name):
 
     assert found == Dataset(namespace, name)
     assert "hunter2" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("connection", "namespace", "name"),
+    [
+        ("warehouse", "postgres://db.example.com:5432", "shop.public.orders"),
+        ("lake", "duckdb:///data/lake.duckdb", "lake.main.orders"),
+        ("small", "sqlite:///data/small.db", "small.main.orders"),
+    ],
+)
+def test_a_source_that_is_a_table_is_known_by_it(connection, namespace, name):
+    small = Connection(name="small", kind="sqlite", schema="/data/small.db")
+    found = name_source(
+        SourceSpec(connection=connection, table="orders"),
+        connections=(CONNECTIONS | {"small": small}).__getitem__,
+        base=None,
+    )
+
+    assert found == Dataset(namespace, name)

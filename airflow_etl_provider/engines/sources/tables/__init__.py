@@ -41,12 +41,14 @@ def _open_sqlite(connection: Connection, table: str) -> TableSource:
 
     from airflow_etl_provider.engines.sources.tables.sqlite_file import SqliteTableSource
 
-    if not connection.host:
+    # In the URI of a connection, the path stands where other databases have their name.
+    path = connection.host or connection.schema
+    if not path:
         raise SpecificationError(
             f"Connection {connection.name!r} names no file.",
             hint="Write the path of the SQLite file into its host.",
         )
-    return SqliteTableSource(Path(connection.host), table=table)
+    return SqliteTableSource(Path(path), table=table)
 
 
 def open_table(
