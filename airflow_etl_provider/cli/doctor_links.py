@@ -87,7 +87,7 @@ def bus_findings() -> Iterator[Finding]:
             "problem",
             about,
             f"{name}: {error.message}",
-            error.hint or "Events wait in the event table meanwhile.",
+            f"Mend the connection {name}, or start the broker. Events wait in the event table.",
         )
     else:
         yield Finding("ok", about, f"{name} answers")

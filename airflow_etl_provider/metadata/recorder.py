@@ -142,6 +142,13 @@ class Recorder:
         else:
             # What others are to be told is in the table: whoever comes next tells the rest.
             self._thread.join(_RELAY_PATIENCE)
+            if self._relay is not None and self._thread.is_alive():
+                log.warning(
+                    "The message bus has not taken the events of run %s within %s s. They stand in "
+                    "the event table, and the next run tells them.",
+                    self.run.name,
+                    _RELAY_PATIENCE,
+                )
 
     def _register(self, store: MetadataStore, registration: Registration) -> None:
         written = store.register_pipeline(

@@ -304,6 +304,7 @@ def test_others_are_told_once_the_run_is_written_and_hold_it_up_for_a_moment_onl
     assert seen[-1] == "run_finished"
     assert store.get(RunRecord, run().id).status == "done_with_rejects"
     assert "not recorded" not in caplog.text
+    assert "has not taken the events" in caplog.text
     hang.set()
 
 
