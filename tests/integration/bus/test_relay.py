@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timezone
 
+import airflow.settings  # noqa: F401 - sets logging up; within a test it would end `caplog`
 import pytest
 
 from airflow_etl_provider.bus.event import new_event
