@@ -10,11 +10,11 @@ if [ -f .kafka/.ready ] && [ .kafka/.ready -nt "$pom" ]; then
   exit 0
 fi
 missing=()
-command -v java >/dev/null 2>&1 || missing+=(openjdk-17-jre-headless)
+command -v java >/dev/null 2>&1 || missing+=(default-jre-headless)
 command -v mvn >/dev/null 2>&1 || missing+=(maven)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    say "Kafka needs Java 17 and Maven; install ${missing[*]} first."
+    say "Kafka needs Java 17 or later and Maven; install ${missing[*]} first."
     exit 1
   fi
   apt-get update -qq
