@@ -43,6 +43,7 @@ def run_listening(
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             outcome.set_exception(error)
 
+    _load_arrow()
     thread = threading.Thread(target=run, name="etl-run", daemon=True)
     try:
         thread.start()
@@ -54,3 +55,14 @@ def run_listening(
         wait([outcome], timeout=patience)
         raise
     return outcome.result()
+
+
+def _load_arrow() -> None:
+    """Load Arrow's library here, in a thread that outlives the run.
+
+    The library of pyarrow 25.0.0, which Amazon's image of Airflow 3.3.1 has, crashes the process at
+    an allocation in a later thread if a thread that has ended was the first to load it
+    (https://github.com/apache/arrow/issues/50471). `airflow dags test` runs the tasks of a DAG one
+    after the other in one process, each in a thread of `run_listening`.
+    """
+    import pyarrow as pa  # noqa: F401

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextvars
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -74,3 +76,32 @@ def test_work_that_does_not_stop_is_not_waited_for_for_ever(alarm):
         run_listening(work, stop=lambda: None, patience=0)
 
     release.set()
+
+
+_RUNS_ONE_AFTER_THE_OTHER = """
+import sys
+from airflow_etl_provider.operators.listening import run_listening
+
+def load():
+    loaded_before = "pyarrow" in sys.modules
+    import pyarrow
+    pyarrow.array(range(1000)).cast("string")
+    return loaded_before
+
+for _ in range(3):
+    assert run_listening(load, stop=lambda: None), "the run was first to load pyarrow"
+print("three runs")
+"""
+
+
+def test_runs_of_one_process_survive_each_other():
+    """pyarrow 25.0.0 crashes the process if a thread that has ended was the first to load it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RUNS_ONE_AFTER_THE_OTHER],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "three runs\n"), done.stderr
