@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.metadata.records import LeaseRecord
     from airflow_etl_provider.metadata.store import LeaseStore
 
-__all__ = ["HeldLease", "hold_lease"]
+__all__ = ["HeldLease", "hold_lease", "lease_of_pipeline"]
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,11 @@ DURATION = 60.0
 """Seconds that a lease holds without being renewed: as long a dead holder keeps others waiting."""
 
 _POLL = 1.0
+
+
+def lease_of_pipeline(pipeline: str) -> str:
+    """Name what agents and exclusive runs hold while they work on a pipeline."""
+    return f"work on {pipeline}"
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_etl_provider.bus.handling import handle_events
 from airflow_etl_provider.coordination.agent_settings import ACTIONS
-from airflow_etl_provider.coordination.lease import hold_lease
+from airflow_etl_provider.coordination.lease import hold_lease, lease_of_pipeline
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def receivers(event: Event) -> tuple[str, ...]:
 
 def pipeline_lease(event: Event) -> str:
     """Name what is held while an agent works on what an event tells."""
-    return f"agents of {event.pipeline or event.key}"
+    return lease_of_pipeline(event.pipeline or event.key)
 
 
 def handle_for_agent(

@@ -36,6 +36,7 @@ from airflow_etl_provider.exceptions import (
     TargetSchemaError,
     UndoError,
 )
+from airflow_etl_provider.operators.exclusive import alone_on
 from airflow_etl_provider.operators.links import QuarantineLink, quarantine_url
 from airflow_etl_provider.operators.listening import run_listening
 from airflow_etl_provider.operators.recording import TaskRecording
@@ -93,6 +94,9 @@ class BatchPipelineOperator(BaseOperator):
         `[etl] progress_interval` of Airflow's configuration.
     :param on_nothing_new: what the task does when an incremental pipeline finds nothing new:
         `succeed`, or `skip`, so that what comes after it is skipped and no asset is updated.
+    :param lease_wait: hold the pipeline's lease, so that no agent and no other run that asks for it
+        is at work on the pipeline meanwhile, and wait so many seconds for the one that has it; then
+        the try fails. None, the default, asks for no lease: loads side by side are safe.
     """
 
     template_fields: Sequence[str] = (
@@ -117,12 +121,16 @@ class BatchPipelineOperator(BaseOperator):
         check: bool = False,
         progress_every: float | None = None,
         on_nothing_new: Literal["succeed", "skip"] = "succeed",
+        lease_wait: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if on_nothing_new not in ("succeed", "skip"):
             raise ValueError(f"on_nothing_new is {on_nothing_new!r}; allowed: succeed, skip.")
+        if lease_wait is not None and not lease_wait >= 0:
+            raise ValueError(f"lease_wait is {lease_wait!r}; say how many seconds, or None.")
         self.on_nothing_new = on_nothing_new
+        self.lease_wait = lease_wait
         self.pipeline = pipeline
         self.source_location = source_location
         self.target_table = target_table
@@ -224,19 +232,26 @@ class BatchPipelineOperator(BaseOperator):
         refuse_secrets(pipeline)
         if self._recording is not None:
             self._recording.begin(self._run_id(context), pipeline=pipeline)
-        return run_pipeline(
-            pipeline,
-            # Looking one up may log in elsewhere; once per run is enough.
-            connections=cache(find_airflow_connection),
-            run_id=self._run_id(context),
-            window=window_of(pipeline, context, start=self.window_start, end=self.window_end),
-            base=base,
-            options=engine_options(settings),
-            clock=lambda: datetime.now(timezone.utc),
-            progress=self._log_progress,
-            cancel=lambda: self._cancelled,
-            planned=self._keep_flow,
-        )
+        with alone_on(
+            pipeline.pipeline,
+            context["ti"],
+            holder=self._run_id(context),
+            wait=self.lease_wait,
+            on_lost=self._stop,
+        ):
+            return run_pipeline(
+                pipeline,
+                # Looking one up may log in elsewhere; once per run is enough.
+                connections=cache(find_airflow_connection),
+                run_id=self._run_id(context),
+                window=window_of(pipeline, context, start=self.window_start, end=self.window_end),
+                base=base,
+                options=engine_options(settings),
+                clock=lambda: datetime.now(timezone.utc),
+                progress=self._log_progress,
+                cancel=lambda: self._cancelled,
+                planned=self._keep_flow,
+            )
 
     def _run_id(self, context: Context) -> str:
         return run_id_of(context["ti"], retries=self.retries or 0)
