@@ -54,6 +54,16 @@ Exit code 1 also means: checked, and a rule does not hold; 3: it holds within --
 
 """
 
+DISCOVER_EPILOG = """\
+examples:
+  airflow-etl discover exports/
+  airflow-etl discover 'exports/orders_*.csv.gz' customers.parquet --json
+  airflow-etl discover warehouse --table sales.orders --sample 100000
+
+Exit code 1 means here: something could not be read; what could be is told all the same.
+
+"""
+
 QUARANTINE_EPILOG = """\
 examples:
   airflow-etl quarantine list warehouse.quarantine
@@ -86,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_load(commands)
     _add_run(commands)
     _add_check(commands)
+    _add_discover(commands)
     _add_quality(commands)
     _add_loads(commands)
     _add_undo(commands)
@@ -195,6 +206,39 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--quarantine",
         metavar="FOLDER",
         help="where rejected rows go, a folder or s3:// (default: beside the target)",
+    )
+
+
+def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "discover",
+        "Say what datasets are there and what is in them: types, keys, personal data",
+        epilog=DISCOVER_EPILOG,
+    )
+    parser.add_argument(
+        "places",
+        metavar="LOCATION|CONNECTION",
+        nargs="+",
+        help="a file, a folder, a quoted pattern or a URL; with --table, an Airflow connection",
+    )
+    parser.add_argument(
+        "--connection", metavar="C", help="an Airflow connection that the locations belong to"
+    )
+    parser.add_argument(
+        "--table",
+        metavar="T",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="tables of the connection: table or schema.table",
+    )
+    parser.add_argument(
+        "--sample",
+        metavar="N",
+        type=_count,
+        default=20_000,
+        help="rows of each dataset whose values are looked at one by one (default: %(default)s)",
     )
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.contracts.schema import Schema
+    from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Account", "Readable", "ReadsAhead", "Scan", "Source"]
+__all__ = ["Account", "Described", "Readable", "ReadsAhead", "Scan", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,19 @@ class Source(Protocol):
         """Begin to read one of `inputs`; `careful` asks for our own splitter."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A source that tells how what it reads is written."""
+
+    @property
+    def format(self) -> str:
+        """`csv`, `jsonl`, `json`, `parquet` or `table`."""
+
+    @property
+    def dialect(self) -> ResolvedDialect | None:
+        """Of delimited files: that of the first one."""
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from airflow_etl_provider.engines.sources.base import Described
 from airflow_etl_provider.engines.sources.bundle import Bundling
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.reject import Reject
     from airflow_etl_provider.contracts.schema import Schema
     from airflow_etl_provider.engines.sources.base import Account, Readable, Scan, Source
+    from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
     from airflow_etl_provider.engines.sources.depot import Depot
     from airflow_etl_provider.engines.sources.files import FileInput
     from airflow_etl_provider.engines.sources.remote import RemoteFile
@@ -46,6 +48,14 @@ class FetchedSource:
     @property
     def suggested(self) -> Schema:
         return self._inner.suggested
+
+    @property
+    def format(self) -> str:
+        return self._inner.format if isinstance(self._inner, Described) else "files"
+
+    @property
+    def dialect(self) -> ResolvedDialect | None:
+        return self._inner.dialect if isinstance(self._inner, Described) else None
 
     def scan(self, input: InputIdentity, *, careful: bool = False) -> Scan:
         remote = self._remotes[input]

@@ -46,6 +46,8 @@ class ParquetSource:
 
     def __init__(self, files: tuple[FileInput, ...], *, name: str, all_text: bool = False) -> None:
         self.name = name
+        self.format = "parquet"
+        self.dialect = None
         self._all_text = all_text
         self._files = {file.identity: file for file in files}
         self._rows: dict[InputIdentity, int] = {}

@@ -75,6 +75,8 @@ class DelimitedSource:
         self._following = dict(pairwise(self._entries))
         first = next(iter(self._entries.values()))
         self._fields = first.dialect.columns
+        self.format = "csv"
+        self.dialect = first.dialect
 
     @property
     def inputs(self) -> tuple[InputIdentity, ...]:

@@ -58,7 +58,8 @@ class JsonSource:
         expected: Schema | None = None,
     ) -> None:
         self.name = name
-        self.kind = kind
+        self.format = self.kind = kind
+        self.dialect = None
         self._files = {file.identity: file for file in files}
         self._spec = spec
         self._nulls = frozenset(spec.null_values or ())

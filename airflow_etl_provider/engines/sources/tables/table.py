@@ -45,6 +45,8 @@ class TableSource(ABC):
         self.conditions: tuple[Condition, ...] = ()
         self.rereads = True
         self.versioned = False
+        self.format = "table"
+        self.dialect = None
         self.bytes_read = 0
 
     @property

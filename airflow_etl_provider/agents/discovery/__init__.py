@@ -1,0 +1,1 @@
+"""The Data Discovery agent: what is there, what is in it, what changed."""

@@ -1,0 +1,256 @@
+"""Profile a dataset: how it is written, what its values are and mean, and what was measured."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.agents.discovery.facts import (
+    Facts,
+    aggregates_of,
+    facts_of,
+    merge_facts,
+)
+from airflow_etl_provider.agents.discovery.meanings import Column, Meaning, find_meanings
+from airflow_etl_provider.agents.discovery.reading import Reading
+from airflow_etl_provider.agents.discovery.values import ValueFacts, shapes_of, understand
+from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
+from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources.base import Described
+from airflow_etl_provider.engines.sources.tables.table import TableSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.schema import Field
+    from airflow_etl_provider.contracts.source_spec import SourceSpec
+    from airflow_etl_provider.engines.sources.base import Source
+
+__all__ = ["SAMPLE_ROWS", "profile_dataset"]
+
+SAMPLE_ROWS = 20_000
+"""Rows whose values are looked at one by one."""
+
+MEMORY = 256 * 2**20
+
+_TOP = 10
+_MOST_FOR_PAIRS = 8
+_UNIQUE_ENOUGH = 0.95
+"""Distinct counts are approximate: above this share they are counted again."""
+
+
+def profile_dataset(
+    spec: SourceSpec,
+    *,
+    connections: Connections,
+    base: Path | None = None,
+    name: str | None = None,
+    sample: int = SAMPLE_ROWS,
+    memory_limit: int = MEMORY,
+    scratch: Path | None = None,
+) -> DatasetProfile:
+    """Profile what a source names: a file, files of one kind, or a table.
+
+    Rows are counted exactly, and so are NULLs, lengths and extremes. What values are and mean is
+    told from `sample` rows drawn from all over; `margin` says how far shares may be off.
+
+    :param name: of the dataset; the source's own when absent.
+    :param memory_limit: bytes that counting may take; the rest goes to disk.
+    :raises EtlError: it is not there, or can't be read as what it is.
+    """
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+
+    source = open_source(spec, connections=connections, base=base, all_text=True, scratch=scratch)
+    if isinstance(source, TableSource):
+        # Which rows they are is no question here, and a digest of all of them costs a reading.
+        source.versioned = False
+    with (
+        closing(source),
+        ComputeSession(
+            memory_limit=memory_limit, scratch=scratch, columns=len(source.schema)
+        ) as session,
+    ):
+        reading = Reading(source, session, most=sample)
+        reading.sample()
+        profile = _Profile(source, reading)
+        return profile.finish(name=name or source.name, location=spec.location or spec.table or "")
+
+
+class _Profile:
+    """One dataset on the way to its profile."""
+
+    def __init__(self, source: Source, reading: Reading) -> None:
+        self._source, self._reading = source, reading
+        self._fields = list(source.schema)
+        self._values = [reading.values(number) for number in range(len(self._fields))]
+        self._found = [
+            _facts_of_values(field, values)
+            for field, values in zip(self._fields, self._values, strict=True)
+        ]
+
+    def finish(self, *, name: str, location: str) -> DatasetProfile:
+        counted = self._reading.count(
+            [
+                aggregates_of(field, found)
+                for field, found in zip(self._fields, self._found, strict=True)
+            ],
+            merge=merge_facts,
+        )
+        facts = [facts_of(answer) for answer in counted.facts] or [_NOTHING] * len(self._fields)
+        distinct = [self._distinct(number, one) for number, one in enumerate(facts)]
+        keys = self._keys(facts, distinct, rows=counted.rows)
+        meanings = find_meanings(
+            [
+                self._column(number, facts[number], distinct[number], keys, rows=counted.rows)
+                for number in range(len(self._fields))
+            ]
+        )
+        looked_at = self._reading.looked_at
+        return DatasetProfile(
+            name=name,
+            location=location,
+            format=_format_of(self._source),
+            rows=counted.rows,
+            rejected=counted.rejected,
+            inputs=len(self._source.inputs),
+            bytes_read=counted.bytes_read,
+            looked_at=looked_at,
+            # The widest 95 % interval of a share, at one half.
+            margin=0.0 if looked_at >= counted.rows else 0.98 / math.sqrt(max(looked_at, 1)),
+            dialect=_dialect_of(self._source),
+            fields=tuple(
+                self._profile(n, facts[n], distinct[n], meanings[n], rows=counted.rows)
+                for n in range(len(self._fields))
+            ),
+            keys=tuple(tuple(self._fields[n].name for n in key) for key in keys),
+            notes=tuple(dict.fromkeys(counted.notes)),
+        )
+
+    def _distinct(self, number: int, facts: Facts) -> int:
+        values = self._values[number]
+        if facts.distinct is None or self._reading.looked_at >= facts.present:
+            return len(values) if len(values) < 5000 else self._reading.distinct([number])
+        return min(facts.distinct, facts.present)
+
+    def _keys(self, facts: list[Facts], distinct: list[int], *, rows: int) -> list[tuple[int, ...]]:
+        """Find columns that tell rows apart; pairs only where all rows were looked at."""
+        looked_at = self._reading.looked_at
+        if rows < 2 or looked_at < 2:
+            return []
+        full = [n for n, one in enumerate(facts) if one.present - one.null_words == rows]
+        likely = [n for n in full if distinct[n] >= _UNIQUE_ENOUGH * rows]
+        single: list[tuple[int, ...]] = [
+            (n,) for n in likely if self._reading.distinct([n]) == looked_at
+        ]
+        if single or looked_at < rows:
+            return single[:_MOST_FOR_PAIRS]
+        widest = sorted(full, key=lambda n: -distinct[n])[:_MOST_FOR_PAIRS]
+        pairs = [
+            pair
+            for pair in combinations(sorted(widest), 2)
+            if distinct[pair[0]] * distinct[pair[1]] >= rows
+        ]
+        return [pair for pair in pairs if self._reading.distinct(pair) == looked_at]
+
+    def _column(
+        self,
+        number: int,
+        facts: Facts,
+        distinct: int,
+        keys: list[tuple[int, ...]],
+        *,
+        rows: int,
+    ) -> Column:
+        found, nulls = self._found[number], self._found[number].nulls
+        sequential = False
+        if (number,) in keys and facts.minimum and facts.maximum and found.type.kind == "int64":
+            sequential = int(facts.maximum) - int(facts.minimum) + 1 == rows
+        return Column(
+            name=self._fields[number].name,
+            type=found.type,
+            values={t: c for t, c in self._values[number].items() if t not in nulls},
+            distinct_share=distinct / max(facts.present - facts.null_words, 1),
+            sequential=sequential,
+        )
+
+    def _profile(
+        self,
+        number: int,
+        facts: Facts,
+        distinct: int,
+        meaning: Meaning | None,
+        *,
+        rows: int,
+    ) -> FieldProfile:
+        field, found, values = self._fields[number], self._found[number], self._values[number]
+        personal = meaning is not None and meaning.personal
+        told = {text: count for text, count in values.items() if text not in found.nulls}
+        missing = rows - facts.present + facts.null_words
+        return FieldProfile(
+            name=field.name,
+            type=found.type,
+            stored=field.type,
+            nullable=missing > 0,
+            null_share=missing / rows if rows else 0.0,
+            distinct=distinct,
+            format=found.format,
+            unit=found.unit,
+            semantic_type=meaning.semantic_type if meaning else None,
+            personal=personal,
+            confidence=meaning.confidence if meaning else 0.0,
+            null_words=dict(found.nulls),
+            minimum=None if personal else _extreme(facts.minimum, found),
+            maximum=None if personal else _extreme(facts.maximum, found),
+            shortest=facts.shortest,
+            longest=facts.longest,
+            top=() if personal else _top(told),
+            patterns=() if personal else shapes_of(told),
+            notes=found.notes,
+        )
+
+
+_NOTHING = Facts(0, 0, 0, None, None, None, None)
+
+
+def _facts_of_values(field: Field, values: Mapping[str, int]) -> ValueFacts:
+    """Understand text; what the source types itself is of that type."""
+    if field.type.kind == "string":
+        return understand(values)
+    return ValueFacts(field.type)
+
+
+def _top(values: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Values that are there more than once; a list of single ones would say nothing."""
+    often = [(text, count) for text, count in values.items() if count > 1][:_TOP]
+    return tuple((_shown(text) or "", count) for text, count in often)
+
+
+def _extreme(text: str | None, found: ValueFacts) -> str | None:
+    if text is not None and found.type.kind == "decimal" and "." in text:
+        return text.rstrip("0").rstrip(".")
+    return _shown(text)
+
+
+def _shown(text: str | None) -> str | None:
+    return text if text is None or len(text) <= 100 else f"{text[:99]}…"
+
+
+def _format_of(source: Source) -> str:
+    return source.format if isinstance(source, Described) else "files"
+
+
+def _dialect_of(source: Source) -> dict[str, Any] | None:
+    """Tell the dialect of delimited files, with the words of a pipeline."""
+    dialect = source.dialect if isinstance(source, Described) else None
+    if dialect is None:
+        return None
+    found = asdict(dialect)
+    found["columns"] = len(dialect.columns)
+    found["null_values"] = list(dialect.null_values)
+    return found

@@ -1,0 +1,152 @@
+"""The measured facts of a column: the aggregates that give them, and those of two inputs as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_etl_provider.agents.discovery.values import ValueFacts
+    from airflow_etl_provider.contracts.schema import Field
+
+__all__ = ["Facts", "aggregates_of", "facts_of", "merge_facts"]
+
+_NESTED = frozenset({"json", "array", "struct", "binary"})
+_ORDERED = {
+    "int64": "bigint",
+    "decimal": "decimal(38,10)",
+    "float64": "double",
+    "date": "date",
+    "timestamp": "timestamp",
+    "timestamptz": "timestamptz",
+    "time": "time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured of a column over all rows.
+
+    :param distinct: approximate; None where several inputs were counted apart.
+    """
+
+    present: int
+    null_words: int
+    distinct: int | None
+    minimum: str | None
+    maximum: str | None
+    shortest: int | None
+    longest: int | None
+
+
+def aggregates_of(field: Field, found: ValueFacts) -> list[exp.Expr]:
+    """Give the aggregates that measure a column; `facts_of` reads what they give."""
+    column = exp.column(field.name, quoted=True)
+    text = _as_text(column)
+    ordered = _ordered(field, found, column)
+    length = exp.Length(this=text.copy())
+    return [
+        exp.Count(this=column.copy()),
+        _in_words(text, found.nulls),
+        exp.ApproxDistinct(this=text.copy() if field.type.kind in _NESTED else column.copy()),
+        *(
+            (_as_text(exp.Min(this=ordered)), _as_text(exp.Max(this=ordered.copy())))
+            if ordered is not None
+            else (exp.Null(), exp.Null())
+        ),
+        *(
+            (exp.Min(this=length), exp.Max(this=length.copy()))
+            if field.type.kind == "string"
+            else (exp.Null(), exp.Null())
+        ),
+    ]
+
+
+def facts_of(answer: list[Any]) -> Facts:
+    """Read what the aggregates of a column gave."""
+    present, null_words, distinct, minimum, maximum, shortest, longest = answer
+    return Facts(
+        int(present or 0),
+        int(null_words or 0),
+        None if distinct is None else int(distinct),
+        minimum,
+        maximum,
+        shortest,
+        longest,
+    )
+
+
+def merge_facts(ones: list[list[Any]], others: list[list[Any]]) -> list[list[Any]]:
+    """Put the answers of two inputs together.
+
+    Extremes are texts by then, which can't be compared as what they are, and counts of distinct
+    values can't be added: neither is told of several inputs.
+    """
+    merged = []
+    for a, b in zip(ones, others, strict=True):
+        shortest = [length for length in (a[5], b[5]) if length is not None]
+        longest = [length for length in (a[6], b[6]) if length is not None]
+        merged.append(
+            [
+                (a[0] or 0) + (b[0] or 0),
+                (a[1] or 0) + (b[1] or 0),
+                None,
+                None,
+                None,
+                min(shortest, default=None),
+                max(longest, default=None),
+            ]
+        )
+    return merged
+
+
+def _in_words(text: exp.Expr, words: Collection[str]) -> exp.Expr:
+    if not words:
+        return exp.Literal.number(0)
+    literals = [exp.Literal.string(word) for word in sorted(words)]
+    return exp.CountIf(this=exp.In(this=text.copy(), expressions=literals))
+
+
+def _ordered(field: Field, found: ValueFacts, column: exp.Expr) -> exp.Expr | None:
+    """Give what extremes are taken of: numbers and dates as such, also where they are text."""
+    if field.type.kind in _NESTED:
+        return None
+    if field.type.kind != "string":
+        return column.copy()
+    target = _ORDERED.get(found.type.kind)
+    if target is None:
+        return column.copy()
+    text: exp.Expr = exp.Trim(this=column.copy())
+    if found.type.kind in ("date", "timestamp", "timestamptz") and found.format:
+        form = exp.Literal.string(found.format.split(" | ")[0])
+        text = exp.Anonymous(this="try_strptime", expressions=[text, form])
+    elif found.unit or found.format:
+        text = _plain_number(text, found.format or "")
+    return exp.TryCast(this=text, to=exp.DataType.build(target, dialect="duckdb"))
+
+
+def _plain_number(text: exp.Expr, form: str) -> exp.Expr:
+    """Make `1.234,5 €` into `1234.5`: `form` is how 1234.5 is written."""
+    signs = [c for c in form if not c.isdigit()]
+    point = signs[-1] if form.endswith("5") and signs else "."
+    kept = f"[^0-9{point}+-]"
+    bare = exp.Anonymous(
+        this="regexp_replace",
+        expressions=[
+            text,
+            exp.Literal.string(kept),
+            exp.Literal.string(""),
+            exp.Literal.string("g"),
+        ],
+    )
+    return exp.Anonymous(
+        this="replace", expressions=[bare, exp.Literal.string(point), exp.Literal.string(".")]
+    )
+
+
+def _as_text(of: exp.Expr) -> exp.Expr:
+    return exp.Cast(this=of.copy(), to=exp.DataType.build("text"))

@@ -1,0 +1,92 @@
+"""`airflow-etl discover`: what is there, and what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_etl_provider.cli.command import DONE, FAILED
+from airflow_etl_provider.cli.connections import find_connection
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_etl_provider.cli.console import Console
+    from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile, NotRead
+
+__all__ = ["run"]
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Profile each dataset; one that can't be read is told, and the others go on."""
+    from airflow_etl_provider.agents.discovery.scan import discover
+    from airflow_etl_provider.contracts.profile import NotRead
+
+    found: list[DatasetProfile | NotRead] = []
+    for place in args.places:
+        for dataset in discover(
+            place,
+            connections=find_connection,
+            base=Path.cwd(),
+            connection=args.connection,
+            tables=args.table,
+            sample=args.sample,
+        ):
+            found.append(dataset)
+            if not console.json_wanted:
+                _show(dataset, console)
+    if console.json_wanted:
+        console.result({"datasets": [dataset.to_dict() for dataset in found]})
+    broken = [one for one in found if isinstance(one, NotRead)]
+    if console.json_wanted:
+        for one in broken:
+            console.say(f"airflow-etl: {one.location}: {one.reason} [{one.code}]")
+    return FAILED if broken or not found else DONE
+
+
+def _show(dataset: DatasetProfile | NotRead, console: Console) -> None:
+    from airflow_etl_provider.contracts.profile import DatasetProfile
+
+    if not isinstance(dataset, DatasetProfile):
+        console.out(f"{dataset.name}: not read: {dataset.reason} [{dataset.code}]\n")
+        return
+    rejected = f", {dataset.rejected:,} broken" if dataset.rejected else ""
+    files = f" in {dataset.inputs:,} files" if dataset.inputs > 1 else ""
+    console.out(f"{dataset.name}: {dataset.format}, {dataset.rows:,} rows{rejected}{files}")
+    if dataset.dialect is not None:
+        written = dataset.dialect
+        console.out(
+            f"  {written['encoding']}, delimiter {written['delimiter']!r}, quote "
+            f"{written['quote']!r}, {written['header_rows']} header row(s)"
+        )
+    for key in dataset.keys:
+        console.out(f"  key: {', '.join(key)}")
+    width = max((len(field.name) for field in dataset.fields), default=0)
+    for field in dataset.fields:
+        console.out(f"  {field.name:<{min(width, 40)}}  {_line(field)}")
+    if dataset.margin:
+        console.out(
+            f"  values of {dataset.looked_at:,} rows were looked at; shares are within "
+            f"{dataset.margin:.1%}"
+        )
+    for note in dataset.notes:
+        console.out(f"  note: {note}")
+    console.out("")
+
+
+def _line(field: FieldProfile) -> str:
+    said = [str(field.type)]
+    if field.format:
+        said.append(f"written {field.format}")
+    if field.unit:
+        said.append(f"in {field.unit}")
+    if field.semantic_type:
+        said.append(f"{field.semantic_type} ({field.confidence:.2f})")
+    if field.personal:
+        said.append("PERSONAL")
+    if field.nullable:
+        said.append(f"{field.null_share:.1%} null")
+    said.append(f"{field.distinct:,} distinct")
+    if field.minimum is not None:
+        said.append(f"{field.minimum} to {field.maximum}")
+    return "; ".join(said + list(field.notes))
