@@ -32,6 +32,8 @@ __all__ = [
     "is_secret",
     "is_title",
     "is_url",
+    "is_written_first_name",
+    "is_written_last_name",
     "is_written_phone",
     "luhn",
 ]
@@ -160,7 +162,7 @@ def is_national_id(text: str) -> bool:
     """Numbers of the United States, Spain, the United Kingdom and the Nordic countries."""
     dni = _DNI.fullmatch(text)
     if dni is not None:
-        number = re.sub(r"\D", "", text.translate(str.maketrans("XYZ", "012")))
+        number = text[:-1].rstrip("-").translate(str.maketrans("XYZ", "012"))
         return "TRWAGMYFPDXBNJZSQVHLCKE"[int(number) % 23] == dni[1]
     return any(one.fullmatch(text) for one in (_SSN, _NINO, _NORDIC, _SWEDISH))
 
@@ -208,6 +210,16 @@ def is_country_code(text: str) -> bool:
 def is_first_name(text: str) -> bool:
     """A given name that the dictionary has."""
     return text.lower() in words("first_names")
+
+
+def is_written_first_name(text: str) -> bool:
+    """A given name with a capital: in lower case it may be any word."""
+    return not text.islower() and is_first_name(text)
+
+
+def is_written_last_name(text: str) -> bool:
+    """A family name with a capital."""
+    return not text.islower() and is_last_name(text)
 
 
 def is_last_name(text: str) -> bool:

@@ -92,11 +92,13 @@ _KINDS = (
     _Kind("first_name", "always",
           r"(first|given|fore|christian|middle) ?names?|fname|vorname|prénom|prenom|nombre|"
           r"voornaam",
-          checks.is_first_name, 0.4, 0.0, types=_TEXT),
+          checks.is_first_name, 0.4, 0.0, types=_TEXT,
+          strict=checks.is_written_first_name),
     _Kind("last_name", "always",
           r"(last|sur|family|maiden) ?names?|lname|nachname|nom( de famille)?|apellidos?|"
           r"achternaam|mothers? maiden( name)?|cognome",
-          checks.is_last_name, 0.35, 0.0, types=_TEXT),
+          checks.is_last_name, 0.35, 0.0, types=_TEXT,
+          strict=checks.is_written_last_name),
     _Kind("full_name", "always",
           r"(full|person|customer|client|patient|employee|contact|passenger|member|guest|holder|cardholder|"
           r"student|teacher|author|recipient|sender|owner|display)( ?s)? ?name|full ?name",
@@ -151,6 +153,9 @@ _PEOPLE = frozenset({"email", "phone", "first_name", "last_name", "full_name", "
 
 _NAMES = frozenset({"first_name", "last_name", "full_name"})
 _ENOUGH_TO_LOOK_AT = 2
+_NAMES_TO_LOOK_AT = 4
+"""Words that are names by chance are soon found among two or three."""
+
 _MOST_VALUES = 2000
 _MENTIONED = 0.01
 """The share of texts with personal data in them that makes the column personal."""
@@ -214,7 +219,8 @@ def _confidence(kind: _Kind, column: Column, words: str) -> float:
     share = _share(column, kind.check if named else kind.strict or kind.check)
     if named and share >= kind.helped:
         return min(kind.sure, 0.75 + 0.2 * share)
-    if kind.alone is not None and share >= kind.alone and _enough(column):
+    least = _NAMES_TO_LOOK_AT if kind.strict and kind.name in _NAMES else _ENOUGH_TO_LOOK_AT
+    if kind.alone is not None and share >= kind.alone and len(column.values) >= least:
         # A dictionary holds a part of all names: half of them found is nearly all.
         return min(0.5 + 0.5 * share, 0.95) if kind.name in _NAMES else 0.6 + 0.35 * share
     return 0.0
@@ -223,7 +229,7 @@ def _confidence(kind: _Kind, column: Column, words: str) -> float:
 def _among_people(column: Column, known: set[str]) -> Meaning | None:
     """What a column without a telling name is, where its rows are about people."""
     values, kind = column.values, column.type.kind
-    if not _enough(column):
+    if len(values) < _ENOUGH_TO_LOOK_AT:
         return None
     if kind == "date" and "birth_date" not in known and _are_births(values):
         return Meaning("birth_date", personal=True, confidence=0.6)
@@ -265,10 +271,6 @@ def _unlike(column: Column) -> bool:
 def _some_with_digits(values: Mapping[str, int]) -> bool:
     with_digits = sum(any(map(str.isdigit, text)) for text in values)
     return 0.1 * len(values) <= with_digits <= 0.9 * len(values)
-
-
-def _enough(column: Column) -> bool:
-    return len(column.values) >= _ENOUGH_TO_LOOK_AT
 
 
 def _share(column: Column, check: Callable[[str], object]) -> float:
