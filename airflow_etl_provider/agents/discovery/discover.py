@@ -66,7 +66,7 @@ def profile_dataset(
     """
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 
-    source = open_source(spec, connections=connections, base=base, all_text=True, scratch=scratch)
+    source = open_source(spec, connections=connections, base=base, scratch=scratch)
     if isinstance(source, TableSource):
         # Which rows they are is no question here, and a digest of all of them costs a reading.
         source.versioned = False

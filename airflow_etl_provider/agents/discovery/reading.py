@@ -11,6 +11,8 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pyarrow as pa
+
     from airflow_etl_provider.contracts.load import InputIdentity
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
     from airflow_etl_provider.engines.sources.base import Account, Scan, Source
@@ -19,14 +21,18 @@ __all__ = ["Counted", "Reading"]
 
 T = TypeVar("T")
 
-SAMPLE = "looked_at"
-"""The table with the rows that are looked at one by one, all columns as text."""
-
 _MOST_VALUES = 5000
 """Distinct values of a column that are looked at."""
 
-_AT_ONCE = 200
-"""Columns that one query takes: more make it slow to plan."""
+_MOST_CHARACTERS = 16 * 1024
+"""Of one value: where values are long, so many of them would fill the memory."""
+
+_BYTES, _SAMPLE_BYTES = 32, 32 * 2**20
+"""What the engine reserves for each value that it may draw, measured; and for all of them."""
+
+_AGGREGATES = 7
+_AT_ONCE = 400
+"""Columns that one query takes: more make it slow to plan, and the memory full."""
 
 
 @dataclass(slots=True)
@@ -54,62 +60,64 @@ class Reading:
         self._most = most
         self._names = source.schema.names
         self._careful: set[InputIdentity] = set()
+        self._rows: pa.Table
         self.looked_at = 0
 
     def sample(self) -> None:
         """Draw rows from all over each input, in one reading."""
-        columns = [exp.to_identifier(name, quoted=True) for name in _numbered(self._names)]
-        of_type = exp.DataType.build("text")
-        table = exp.Create(
-            this=exp.Schema(
-                this=exp.to_table(SAMPLE),
-                expressions=[exp.ColumnDef(this=column, kind=of_type) for column in columns],
-            ),
-            kind="TABLE",
-        )
-        self._connection.execute(table.sql("duckdb"))
-        share = max(self._most // max(len(self._source.inputs), 1), 1)
-        for input in self._source.inputs:
-            self._read(input, lambda scan: self._draw(scan, share))
-        count = exp.select(exp.Count(this=exp.Star())).from_(SAMPLE)
-        ((self.looked_at,),) = self._connection.execute(count.sql("duckdb")).fetchall()
+        import pyarrow as pa
 
-    def _draw(self, scan: Scan, share: int) -> None:
+        most = min(self._most, _SAMPLE_BYTES // (_BYTES * min(max(len(self._names), 1), _AT_ONCE)))
+        share = max(most // max(len(self._source.inputs), 1), 1)
+        drawn = [
+            self._read(input, lambda scan: self._draw(scan, share)) for input in self._source.inputs
+        ]
+        # Arrow holds them: a table of the engine takes a quarter of a megabyte for each column.
+        self._rows = pa.concat_tables(drawn)
+        self.looked_at = self._rows.num_rows
+
+    def _draw(self, scan: Scan, share: int) -> pa.Table:
+        import pyarrow as pa
+
         view = exp.to_table(scan.relation(self._connection), dialect="duckdb")
-        query = exp.select(
-            *(exp.Cast(this=_column(name), to=exp.DataType.build("text")) for name in self._names)
-        ).from_(view)
-        # A seed: the same data look the same tomorrow.
-        drawn = f"{query.sql('duckdb')} USING SAMPLE reservoir({share:d} ROWS) REPEATABLE (1)"
-        self._connection.execute(f"INSERT INTO {SAMPLE} {drawn}")
-        failure = scan.failure
-        if failure is not None:
-            raise failure
+        texts = [
+            exp.alias_(
+                exp.Left(
+                    this=exp.Cast(this=_column(name), to=exp.DataType.build("text")),
+                    expression=exp.Literal.number(_MOST_CHARACTERS),
+                ),
+                alias,
+            )
+            for name, alias in zip(self._names, _numbered(self._names), strict=True)
+        ]
+        parts = []
+        for start in range(0, len(texts), _AT_ONCE):
+            part = exp.select(*texts[start : start + _AT_ONCE]).from_(view.copy())
+            # A seed: the same data look the same tomorrow.
+            drawn = f"{part.sql('duckdb')} USING SAMPLE reservoir({share:d} ROWS) REPEATABLE (1)"
+            parts.append(self._connection.sql(drawn).to_arrow_table())
+        rows = pa.table(
+            [column for part in parts for column in part.columns], _numbered(self._names)
+        )
+        if scan.failure is not None:
+            raise scan.failure
+        return rows
 
     def values(self, number: int) -> dict[str, int]:
         """Give the values of one field that were looked at, most frequent first."""
-        column = exp.column(_numbered(self._names)[number], quoted=True)
-        query = (
-            exp.select(column, exp.alias_(exp.Count(this=exp.Star()), "times"))
-            .from_(SAMPLE)
-            .where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())))
-            .group_by(column.copy())
-            .order_by(exp.Ordered(this=exp.column("times"), desc=True), column.copy())
-            .limit(_MOST_VALUES)
+        import pyarrow.compute as pc
+
+        counts = pc.value_counts(self._rows.column(number).drop_null())
+        pairs = zip(
+            counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
         )
-        return dict(self._connection.execute(query.sql("duckdb")).fetchall())
+        ordered = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+        return dict(ordered[:_MOST_VALUES])
 
     def distinct(self, numbers: Sequence[int]) -> int:
         """Count the different combinations of some fields among the rows that were looked at."""
-        names = _numbered(self._names)
-        inner = (
-            exp.select(*(exp.column(names[number], quoted=True) for number in numbers))
-            .distinct()
-            .from_(SAMPLE)
-        )
-        query = exp.select(exp.Count(this=exp.Star())).from_(inner.subquery("t"))
-        ((found,),) = self._connection.execute(query.sql("duckdb")).fetchall()
-        return int(found)
+        chosen = self._rows.select(list(numbers))
+        return int(chosen.group_by(chosen.column_names).aggregate([]).num_rows)
 
     def count(
         self,
@@ -139,8 +147,8 @@ class Reading:
         flat = [one for of_field in aggregates for one in of_field]
         rows = 0
         found: list[object] = []
-        for start in range(0, max(len(flat), 1), _AT_ONCE * 6):
-            part = flat[start : start + _AT_ONCE * 6]
+        for start in range(0, max(len(flat), 1), _AT_ONCE * _AGGREGATES):
+            part = flat[start : start + _AT_ONCE * _AGGREGATES]
             query = exp.select(exp.Count(this=exp.Star()), *part).from_(view.copy())
             answer = self._connection.execute(query.sql("duckdb")).fetchall()[0]
             rows = int(answer[0])
