@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from data import write_csv
@@ -45,7 +46,7 @@ def main() -> None:
     }  # fmt: skip
     samples = interleave(
         {
-            name: lambda words=words: measure(words, server=None, env=environment)
+            name: partial(measure, words, server=None, env=environment)
             for name, words in commands.items()
         },
         runs=arguments.runs,
