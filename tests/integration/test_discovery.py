@@ -19,6 +19,7 @@ from airflow_etl_provider.cli import main
 from airflow_etl_provider.contracts.connection import Connection
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
+from airflow_etl_provider.engines.sources.delimited import source as delimited
 from airflow_etl_provider.engines.sources.delimited.source import DelimitedSource
 
 ORDERS = (
@@ -86,6 +87,34 @@ def test_many_rows_are_counted_exactly_and_looked_at_by_sample(tmp_path):
     assert by_name["half"].null_share == 0.5
     assert (by_name["id"].minimum, by_name["id"].maximum) == ("0", "49999")
     assert by_name["id"].distinct == pytest.approx(50_000, rel=0.1)
+
+
+def test_of_a_large_file_rows_are_taken_from_places_all_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LARGE", 100_000)
+    monkeypatch.setattr(delimited, "DRAWN_SLICE", 1024)
+    with (tmp_path / "large.csv").open("w") as file:
+        file.write("id,word\n")
+        file.writelines(f'{n},"word, {n % 7}"\n' for n in range(50_000))
+
+    found = profile(tmp_path / "large.csv", sample=1000)
+    by_name = fields(found)
+
+    assert (found.rows, found.looked_at) == (50_000, 1000)
+    assert str(by_name["id"].type) == "int64"
+    assert (by_name["id"].minimum, by_name["id"].maximum) == ("0", "49999")
+    assert {value for value, _ in by_name["word"].top} == {f"word, {n}" for n in range(7)}
+    # Not from the beginning alone, and no piece of a line among them.
+    assert len(by_name["word"].patterns) == 1
+
+
+def test_a_large_file_of_long_records_is_read_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LARGE", 100_000)
+    monkeypatch.setattr(delimited, "DRAWN_SLICE", 1024)
+    (tmp_path / "x.csv").write_text("a,b\n" + "".join(f"{n},{'x' * 5000}\n" for n in range(100)))
+
+    found = profile(tmp_path / "x.csv", sample=50)
+
+    assert (found.rows, found.looked_at) == (100, 50)
 
 
 def test_several_files_are_one_dataset(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "aggregates_of", "facts_of", "merge_facts"]
 
 _NESTED = frozenset({"json", "array", "struct", "binary"})
+_NARROW, _SPARE = 18, 4
 _ORDERED = {
     "int64": "bigint",
     "decimal": "decimal(38,10)",
@@ -126,6 +127,10 @@ def _ordered(field: Field, found: ValueFacts, column: exp.Expr) -> exp.Expr | No
         text = exp.Anonymous(this="try_strptime", expressions=[text, form])
     elif found.unit or found.format:
         text = _plain_number(text, found.format or "")
+    precision, scale = found.type.precision, found.type.scale
+    if precision is not None and precision <= _NARROW - _SPARE:
+        # Twice as fast as the widest one, with room for larger numbers than were looked at.
+        target = f"decimal({_NARROW},{scale})"
     return exp.TryCast(this=text, to=exp.DataType.build(target, dialect="duckdb"))
 
 

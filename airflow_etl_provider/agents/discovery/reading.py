@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlglot import exp
 
+from airflow_etl_provider.engines.sources.base import Sampled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -64,7 +66,18 @@ class Reading:
         self.looked_at = 0
 
     def sample(self) -> None:
-        """Draw rows from all over each input, in one reading."""
+        """Draw rows from all over each input: from places in it, or in one reading."""
+        import pyarrow as pa
+
+        drawn = self._source.draw(self._most) if isinstance(self._source, Sampled) else None
+        if drawn is not None:
+            columns = [pa.array(column, pa.string()) for column in zip(*drawn, strict=True)]
+            self._rows = pa.table(columns, _numbered(self._names))
+        else:
+            self._rows = self._drawn_by_reading()
+        self.looked_at = self._rows.num_rows
+
+    def _drawn_by_reading(self) -> pa.Table:
         import pyarrow as pa
 
         most = min(self._most, _SAMPLE_BYTES // (_BYTES * min(max(len(self._names), 1), _AT_ONCE)))
@@ -73,8 +86,7 @@ class Reading:
             self._read(input, lambda scan: self._draw(scan, share)) for input in self._source.inputs
         ]
         # Arrow holds them: a table of the engine takes a quarter of a megabyte for each column.
-        self._rows = pa.concat_tables(drawn)
-        self.looked_at = self._rows.num_rows
+        return pa.concat_tables(drawn)
 
     def _draw(self, scan: Scan, share: int) -> pa.Table:
         import pyarrow as pa

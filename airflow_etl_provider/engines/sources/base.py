@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Account", "Described", "Readable", "ReadsAhead", "Scan", "Source"]
+__all__ = ["Account", "Described", "Readable", "ReadsAhead", "Sampled", "Scan", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,17 @@ class Described(Protocol):
     @property
     def dialect(self) -> ResolvedDialect | None:
         """Of delimited files: that of the first one."""
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A source of which some rows can be had without reading it all."""
+
+    def draw(self, most: int) -> list[tuple[str | None, ...]] | None:
+        """Give about so many rows as text, from places evenly spread over it.
+
+        None where that can't be done, or where reading it all costs little.
+        """
 
 
 @runtime_checkable
