@@ -58,7 +58,7 @@ DISCOVER_EPILOG = """\
 examples:
   airflow-etl discover exports/
   airflow-etl discover 'exports/orders_*.csv.gz' customers.parquet --json
-  airflow-etl discover warehouse --table sales.orders --sample 100000
+  airflow-etl discover warehouse --include 'sales.*' --sample 100000
 
 Exit code 1 means here: something could not be read; what could be is told all the same.
 
@@ -220,8 +220,18 @@ def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "places",
         metavar="LOCATION|CONNECTION",
         nargs="+",
-        help="a file, a folder, a quoted pattern or a URL; with --table, an Airflow connection",
+        help="a file, a folder, a quoted pattern or a URL; a word that is none of these is an "
+        "Airflow connection, whose tables are looked at",
     )
+    for option, said in (("--include", "only these"), ("--exclude", "all but these")):
+        parser.add_argument(
+            option,
+            metavar="PATTERN",
+            nargs="+",
+            action="extend",
+            default=[],
+            help=f"of a folder or a database {said}: 'sales.*', '*.parquet'",
+        )
     parser.add_argument(
         "--connection", metavar="C", help="an Airflow connection that the locations belong to"
     )
@@ -231,7 +241,7 @@ def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         nargs="+",
         action="extend",
         default=[],
-        help="tables of the connection: table or schema.table",
+        help="only these tables of the connection: table or schema.table",
     )
     parser.add_argument(
         "--sample",

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             base=Path.cwd(),
             connection=args.connection,
             tables=args.table,
+            include=args.include,
+            exclude=args.exclude,
             sample=args.sample,
         ):
             found.append(dataset)

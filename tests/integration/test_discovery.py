@@ -8,8 +8,10 @@ import os
 import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import duckdb
+import psycopg2
 import pytest
 
 from airflow_etl_provider.agents.discovery.discover import profile_dataset
@@ -21,6 +23,7 @@ from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
 from airflow_etl_provider.engines.sources.delimited import source as delimited
 from airflow_etl_provider.engines.sources.delimited.source import DelimitedSource
+from airflow_etl_provider.engines.targets.postgres.uri import parse_postgres_uri
 
 ORDERS = (
     "order_id;email;amount;ordered;state\n"
@@ -200,6 +203,116 @@ def test_a_table_is_profiled_by_its_connection(tmp_path, kind):
     assert isinstance(found, DatasetProfile)
     assert (found.name, found.format, found.rows) == ("shop/orders", "table", 2)
     assert str(fields(found)["paid"].type) == "bool"
+
+
+SHOP = """
+CREATE SCHEMA sales;
+CREATE TABLE sales.orders (id INT PRIMARY KEY, email TEXT, day DATE) PARTITION BY RANGE (id);
+CREATE TABLE sales.orders_1 PARTITION OF sales.orders FOR VALUES FROM (0) TO (100);
+INSERT INTO sales.orders VALUES (1, 'a@example.com', '2026-01-01'), (2, 'b@example.com', NULL);
+CREATE VIEW newest AS SELECT * FROM sales.orders WHERE id > 1;
+CREATE TABLE "Reserved ""select"" x" ("order" INT, "ünï.cödé" TEXT);
+CREATE TABLE public._etl_loads (id INT);
+CREATE TABLE secret (id INT);
+CREATE ROLE reader LOGIN PASSWORD 'reader';
+GRANT USAGE ON SCHEMA sales TO reader;
+GRANT SELECT ON sales.orders, newest, "Reserved ""select"" x" TO reader;
+"""
+
+
+@pytest.fixture
+def shop(postgres_server):
+    """A database with odd names, a partitioned table, and one that the role may not read."""
+    with closing(psycopg2.connect(postgres_server)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("DROP ROLE IF EXISTS reader")
+        cursor.execute(SHOP)
+    yield lambda name: replace(
+        parse_postgres_uri(postgres_server), name=name, login="reader", password="reader"
+    )
+    with closing(psycopg2.connect(postgres_server)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_all_tables_of_a_database_are_profiled_and_the_forbidden_one_is_named(shop):
+    found = {one.name: one for one in discover("shop", connections=shop)}
+
+    assert list(found) == [
+        'shop/public."Reserved ""select"" x"',
+        "shop/public.newest",
+        "shop/public.secret",
+        "shop/sales.orders",
+    ]
+    orders = found["shop/sales.orders"]
+    assert isinstance(orders, DatasetProfile)
+    assert (orders.rows, orders.keys) == (2, (("id",), ("email",)))
+    assert fields(orders)["email"].personal
+    assert fields(orders)["day"].null_share == 0.5
+    secret = found["shop/public.secret"]
+    assert isinstance(secret, NotRead)
+    assert secret.code in ("target_permission", "source_permission", "target_error", "source_error")
+
+
+def test_patterns_choose_among_the_tables(shop):
+    found = discover(
+        "shop", connections=shop, include=["*.orders", "public.*"], exclude=["*secret"]
+    )
+
+    assert [one.name for one in found] == [
+        'shop/public."Reserved ""select"" x"',
+        "shop/public.newest",
+        "shop/sales.orders",
+    ]
+
+
+def test_a_table_that_goes_away_during_the_scan_is_named(shop, postgres_server):
+    scan = discover("shop", connections=shop)
+    next(scan)
+    with closing(psycopg2.connect(postgres_server)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("DROP VIEW newest")
+
+    gone, *_, orders = scan
+
+    assert isinstance(gone, NotRead)
+    assert "newest" in gone.reason
+    assert isinstance(orders, DatasetProfile)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_tables_and_views_of_a_file_are_listed(tmp_path, kind):
+    path = tmp_path / f"shop.{kind}"
+    sql = (
+        "CREATE TABLE b (id INTEGER); CREATE TABLE _etl_loads (id INTEGER);"
+        "CREATE VIEW a AS SELECT * FROM b; INSERT INTO b VALUES (1), (2)"
+    )
+    if kind == "sqlite":
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(sql)
+    else:
+        with duckdb.connect(str(path)) as database:
+            database.execute(sql)
+
+    found = discover("shop", connections=lambda name: Connection(name, kind, host=str(path)))
+
+    prefix = "" if kind == "sqlite" else "main."
+    assert [(one.name, one.rows) for one in found] == [
+        (f"shop/{prefix}a", 2),
+        (f"shop/{prefix}b", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("connection", "code"),
+    [
+        (Connection("shop", "sqlite", host="/nowhere/x.db"), "source_not_found"),
+        (Connection("shop", "ftp", host="x"), "bad_specification"),
+        (Connection("shop", "postgres", host="127.0.0.1", port=1), "target_unavailable"),
+    ],
+)
+def test_a_place_that_can_not_be_reached_is_named(connection, code):
+    (found,) = discover("shop", connections=lambda _name: connection)
+
+    assert isinstance(found, NotRead)
+    assert found.code == code
 
 
 def test_one_broken_dataset_does_not_stop_the_others(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +13,12 @@ from airflow_etl_provider.agents.discovery.discover import SAMPLE_ROWS, profile_
 from airflow_etl_provider.agents.discovery.grouping import group_names
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
+from airflow_etl_provider.engines.sources.tables.listing import list_tables
 from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import EtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_etl_provider.contracts.connection import Connections
 
@@ -30,26 +34,36 @@ def discover(
     base: Path | None = None,
     connection: str | None = None,
     tables: Sequence[str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     sample: int = SAMPLE_ROWS,
 ) -> Iterator[DatasetProfile | NotRead]:
     """Profile what is at a place, one dataset after the other.
 
     A folder is looked through with all that is below it; files whose names differ in numbers only
-    are one dataset.
+    are one dataset. Of a database all tables and views are looked at.
 
-    :param place: a file, a folder, a pattern or a URL; with `tables`, an Airflow connection.
+    :param place: a file, a folder, a pattern or a URL; a word that is none of these, and the place
+        with `tables`, is an Airflow connection.
     :param connection: that the place is relative to.
     :param tables: tables of the connection that `place` names.
+    :param include: patterns of names (`sales.*`): of a folder or database only these.
+    :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
     """
     specs: list[SourceSpec] = []
+    wanted = partial(_is_wanted, include=include, exclude=exclude)
     try:
-        if tables:
+        if not tables and connection is None and _is_connection(place, base):
+            found = [str(table) for table in list_tables(connections(place))]
+            tables = [table for table in found if wanted(table)]
+            specs = [SourceSpec(connection=place, table=table) for table in tables]
+        elif tables:
             specs = [SourceSpec(connection=place, table=table) for table in tables]
         else:
             specs = [
                 SourceSpec(connection=connection, location=location)
-                for location in _locations(place, base, connection)
+                for location in _locations(place, base, connection, wanted)
             ]
     except EtlError as error:
         yield NotRead(place, place, error.code, str(error))
@@ -73,11 +87,27 @@ def _profiled(
         return NotRead(named, location, "internal_error", f"It could not be profiled: {kind}.")
 
 
-def _locations(place: str, base: Path | None, connection: str | None) -> list[str]:
+def _is_connection(place: str, base: Path | None) -> bool:
+    """Whether a word names a connection: it is no path, and nothing of that name is there."""
+    return (
+        re.fullmatch(r"[A-Za-z0-9_-]+", place) is not None
+        and not ((base or Path()) / place).exists()
+    )
+
+
+def _is_wanted(name: str, *, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    return (not include or any(fnmatchcase(name, one) for one in include)) and not any(
+        fnmatchcase(name, one) for one in exclude
+    )
+
+
+def _locations(
+    place: str, base: Path | None, connection: str | None, wanted: Callable[[str], bool]
+) -> list[str]:
     """Name the datasets of a folder by patterns; anything else is one dataset."""
     if connection is not None or is_remote(place) or "://" in place:
         return [place]
     folder = (base or Path()) / Path(place).expanduser()
     if not folder.is_dir():
         return [place]
-    return [str(Path(place) / pattern) for pattern in group_names(folder)]
+    return [str(Path(place) / pattern) for pattern in group_names(folder) if wanted(pattern)]
