@@ -105,6 +105,7 @@ class NotRead:
 class DatasetProfile:
     """One dataset, measured.
 
+    :param connection: that the location or table belongs to.
     :param format: `csv`, `jsonl`, `json`, `parquet` or `table`.
     :param dialect: of delimited text.
     :param rows: records that were read, without those that the reader rejects.
@@ -120,6 +121,7 @@ class DatasetProfile:
     format: str
     rows: int
     fields: tuple[FieldProfile, ...]
+    connection: str | None = None
     rejected: int = 0
     inputs: int = 1
     bytes_read: int = 0
@@ -133,6 +135,7 @@ class DatasetProfile:
         """Give the JSON of the command and of the catalog."""
         return {
             "name": self.name,
+            "connection": self.connection,
             "location": self.location,
             "format": self.format,
             "dialect": self.dialect,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,8 @@ def profile_dataset(
         reading = Reading(source, session, most=sample)
         reading.sample()
         profile = _Profile(source, reading)
-        return profile.finish(name=name or source.name, location=spec.location or spec.table or "")
+        found = profile.finish(name=name or source.name, location=spec.location or spec.table or "")
+        return replace(found, connection=spec.connection)
 
 
 class _Profile:

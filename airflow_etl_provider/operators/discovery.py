@@ -1,0 +1,197 @@
+"""The operator of the Data Discovery agent."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime, timezone
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
+from airflow_etl_provider.operators.listening import run_listening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
+    from airflow_etl_provider.metadata.store import MetadataStore
+
+__all__ = ["DataDiscoveryOperator"]
+
+DATASETS_IN_XCOM = 100
+"""A folder of thousands of datasets does not fit an XCom; the counts always do."""
+
+
+class DataDiscoveryOperator(BaseOperator):
+    """Find datasets, look into each, and write what was found into the catalog.
+
+    .. code-block:: python
+
+        DataDiscoveryOperator(task_id="warehouse", connection="warehouse", include=["sales.*"])
+        DataDiscoveryOperator(task_id="exports", locations=["exports/", "s3://lake/orders/*.parquet"])
+
+    Nothing is changed where it looks. What it returns holds ids, names and counts, and no value.
+
+    :param connection: a database, whose tables and views are looked at; with `locations` what
+        those belong to.
+    :param locations: files, folders, patterns or URLs; relative ones start from the DAG file's
+        folder.
+    :param tables: only these tables of the connection.
+    :param include: patterns of names: of a folder or a database only these.
+    :param exclude: patterns of names that are left out.
+    :param sample: rows of each dataset whose values are looked at one by one.
+    :param on_not_read: what the task does when a dataset can't be read: `warn`, or `fail` at the
+        end, when all others were written. Where none can be read it fails.
+    """
+
+    template_fields: Sequence[str] = ("connection", "locations", "tables", "include", "exclude")
+    ui_color = "#e1d5e7"
+
+    def __init__(
+        self,
+        *,
+        connection: str | None = None,
+        locations: Sequence[str] = (),
+        tables: Sequence[str] = (),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        sample: int = 20_000,
+        on_not_read: Literal["warn", "fail"] = "warn",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_not_read not in ("warn", "fail"):
+            raise ValueError(f"on_not_read is {on_not_read!r}; allowed: warn, fail.")
+        if sample < 1:
+            raise ValueError(f"sample is {sample!r}; at least one row is looked at.")
+        self.connection = connection
+        self.locations = locations
+        self.tables = tables
+        self.include = include
+        self.exclude = exclude
+        self.sample = sample
+        self.on_not_read = on_not_read
+        self._cancelled = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Discover, and return what was found in short."""
+        try:
+            found = run_listening(partial(self._run, context), stop=self._stop)
+        except NEEDS_A_PERSON as error:
+            raise AirflowFailException(f"{error} [{error.code}]") from None
+        broken = found["not_read"]
+        if broken and (self.on_not_read == "fail" or not found["datasets"]):
+            if self.do_xcom_push:
+                context["ti"].xcom_push("return_value", found)
+            first = broken[0]
+            raise AirflowFailException(
+                f"{found['not_read_count']} dataset(s) could not be read. The first is "
+                f"{first['name']}: {first['message']} [{first['code']}]"
+            )
+        return found
+
+    def on_kill(self) -> None:
+        """Ask it to stop after the dataset that it looks at; what was written stays."""
+        self.log.warning("Told to stop.")
+        self._stop()
+
+    def _stop(self) -> None:
+        self._cancelled = True
+
+    def _run(self, context: Context) -> dict[str, Any]:
+        from airflow_etl_provider.hooks.metadata import store_opener
+
+        opener = store_opener(context["ti"])
+        if opener is None:
+            self.log.warning("Nothing is written into a catalog: there is no metadata store.")
+            return self._summary(self._discovered(), None, context)
+        with closing(opener()) as store:
+            return self._summary(self._discovered(), store, context)
+
+    def _discovered(self) -> Iterator[DatasetProfile | NotRead]:
+        from airflow_etl_provider.agents.discovery.scan import discover
+        from airflow_etl_provider.hooks.connections import find_airflow_connection, refuse_secret
+
+        look: Callable[..., Iterator[DatasetProfile | NotRead]] = partial(
+            discover,
+            connections=cache(find_airflow_connection),
+            base=self._folder(),
+            include=self.include,
+            exclude=self.exclude,
+            sample=self.sample,
+        )
+        if self.locations:
+            if self.tables:
+                raise SpecificationError("Of `locations` and `tables`, only one can be looked at.")
+            for location in self.locations:
+                refuse_secret(location, key="locations", owner=f"task {self.task_id!r}")
+                yield from look(location, connection=self.connection)
+        elif self.connection:
+            yield from look(self.connection, tables=self.tables)
+        else:
+            raise SpecificationError("There is nothing to look at: give a connection or locations.")
+
+    def _summary(
+        self,
+        found: Iterator[DatasetProfile | NotRead],
+        store: MetadataStore | None,
+        context: Context,
+    ) -> dict[str, Any]:
+        from airflow_etl_provider.agents.discovery.remember import remember
+        from airflow_etl_provider.contracts.profile import NotRead
+        from airflow_etl_provider.exceptions import CancelledError
+
+        told: list[dict[str, Any]] = []
+        broken: list[dict[str, Any]] = []
+        at = datetime.now(timezone.utc)
+        for one in found:
+            if self._cancelled:
+                raise CancelledError("The discovery was told to stop.")
+            kept = remember(store, one, at=at, run_id=str(context["ti"].id)) if store else None
+            if isinstance(one, NotRead):
+                self.log.warning("%s was not read: %s [%s]", one.name, one.reason, one.code)
+                broken.append({"name": one.name, "code": one.code, "message": one.reason})
+                continue
+            personal = sum(field.personal for field in one.fields)
+            said = {
+                "name": one.name,
+                "rows": one.rows,
+                "rejected": one.rejected,
+                "columns": len(one.fields),
+                "personal_columns": personal,
+            }
+            if kept is not None:
+                said |= {
+                    "id": kept.dataset_id,
+                    "schema_version": kept.version,
+                    "new": kept.new,
+                    "changed": kept.changed,
+                }
+            told.append(said)
+            self.log.info(
+                "%s: %s rows, %s columns, %s of them personal%s",
+                one.name,
+                f"{one.rows:,}",
+                len(one.fields),
+                personal,
+                "; its schema is another one" if kept is not None and kept.changed else "",
+            )
+        return {
+            "datasets": told[:DATASETS_IN_XCOM],
+            "datasets_count": len(told),
+            "new": sum(bool(one.get("new")) for one in told),
+            "changed": sum(bool(one.get("changed")) for one in told),
+            "not_read": broken[:DATASETS_IN_XCOM],
+            "not_read_count": len(broken),
+        }
+
+    def _folder(self) -> Path:
+        dag = self.get_dag()
+        return Path(dag.folder) if dag else Path.cwd()

@@ -1,0 +1,107 @@
+"""What the operator looks at, what it returns, and when it fails."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_etl_provider.exceptions import CancelledError
+from airflow_etl_provider.hooks import metadata
+from airflow_etl_provider.metadata.migrate import migrate
+from airflow_etl_provider.metadata.queries import CatalogQuery
+from airflow_etl_provider.metadata.sql import SqlStore
+from airflow_etl_provider.operators.discovery import DataDiscoveryOperator
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/metadata.db"
+    with closing(SqlStore(url)) as made:
+        migrate(made.engine)
+        monkeypatch.setattr(metadata, "store_opener", lambda _ti: lambda: SqlStore(url))
+        yield made
+
+
+@pytest.fixture
+def exports(tmp_path, monkeypatch):
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    (folder / "orders.csv").write_text("id,email\n1,a@example.com\n2,b@example.com\n")
+    (folder / "cut.parquet").write_text("no")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def execute(**arguments):
+    pushed = {}
+    ti = SimpleNamespace(
+        id="0199", xcom_push=lambda key, value: pushed.update({key: value}), map_index=-1
+    )
+    operator = DataDiscoveryOperator(task_id="look", **arguments)
+    return operator.execute({"ti": ti}), pushed
+
+
+def test_what_is_found_is_in_the_catalog_and_told_in_short(store, exports):
+    found, _ = execute(locations=["exports"])
+
+    assert found["datasets_count"] == found["new"] == 1
+    (orders,) = found["datasets"]
+    assert (orders["name"], orders["rows"], orders["personal_columns"]) == (
+        "exports/orders.csv",
+        2,
+        1,
+    )
+    assert [one["name"] for one in found["not_read"]] == ["exports/cut.parquet"]
+    assert "example.com" not in json.dumps(found)
+    (hit,) = store.search(CatalogQuery(text="orders")).items
+    assert hit.dataset.id == orders["id"]
+
+
+def test_a_dataset_that_can_not_be_read_fails_the_task_where_that_is_wanted(store, exports):
+    with pytest.raises(AirflowFailException, match=r"cut\.parquet"):
+        execute(locations=["exports"], on_not_read="fail")
+
+    assert store.search(CatalogQuery(text="orders")).items
+
+
+def test_a_task_that_could_read_nothing_fails(store, exports):
+    with pytest.raises(AirflowFailException, match="source_not_found"):
+        execute(locations=["exports/none.csv"])
+
+
+def test_without_a_store_it_looks_all_the_same(monkeypatch, exports):
+    monkeypatch.setattr(metadata, "store_opener", lambda _ti: None)
+
+    found, _ = execute(locations=["exports"], exclude=["cut*"])
+
+    assert found["datasets_count"] == 1
+    assert "id" not in found["datasets"][0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"locations": ["a"], "tables": ["b"]}, {"locations": ["s3://key:secret@bucket/x"]}],
+)
+def test_what_makes_no_sense_fails_at_once(store, exports, arguments):
+    with pytest.raises(AirflowFailException) as failure:
+        execute(**arguments)
+
+    assert "secret@" not in str(failure.value)
+
+
+def test_it_stops_between_two_datasets(store, exports):
+    operator = DataDiscoveryOperator(task_id="look", locations=["exports"])
+    operator.on_kill()
+
+    with pytest.raises(CancelledError):
+        operator.execute({"ti": SimpleNamespace(id="1")})
+
+
+@pytest.mark.parametrize("wrong", [{"on_not_read": "skip"}, {"sample": 0}])
+def test_a_wrong_argument_is_an_import_error(wrong):
+    with pytest.raises(ValueError, match=r"on_not_read|sample"):
+        DataDiscoveryOperator(task_id="look", connection="c", **wrong)
