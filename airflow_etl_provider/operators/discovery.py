@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.listening import run_listening
+from airflow_etl_provider.operators.run_name import run_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,14 +148,16 @@ class DataDiscoveryOperator(BaseOperator):
         from airflow_etl_provider.agents.discovery.remember import remember
         from airflow_etl_provider.contracts.profile import NotRead
         from airflow_etl_provider.exceptions import CancelledError
+        from airflow_etl_provider.metadata.records import stable_id
 
         told: list[dict[str, Any]] = []
         broken: list[dict[str, Any]] = []
         at = datetime.now(timezone.utc)
+        run_id = stable_id("run", run_id_of(context["ti"], retries=self.retries or 0))
         for one in found:
             if self._cancelled:
                 raise CancelledError("The discovery was told to stop.")
-            kept = remember(store, one, at=at, run_id=str(context["ti"].id)) if store else None
+            kept = remember(store, one, at=at, run_id=run_id) if store else None
             if isinstance(one, NotRead):
                 self.log.warning("%s was not read: %s [%s]", one.name, one.reason, one.code)
                 broken.append({"name": one.name, "code": one.code, "message": one.reason})

@@ -36,11 +36,22 @@ def exports(tmp_path, monkeypatch):
     return folder
 
 
+def task_instance(**more):
+    return SimpleNamespace(
+        id="0199c0de-0000-7000-8000-000000000000",
+        dag_id="catalog",
+        run_id="manual__1",
+        task_id="look",
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        **more,
+    )
+
+
 def execute(**arguments):
     pushed = {}
-    ti = SimpleNamespace(
-        id="0199", xcom_push=lambda key, value: pushed.update({key: value}), map_index=-1
-    )
+    ti = task_instance(xcom_push=lambda key, value: pushed.update({key: value}))
     operator = DataDiscoveryOperator(task_id="look", **arguments)
     return operator.execute({"ti": ti}), pushed
 
@@ -98,7 +109,7 @@ def test_it_stops_between_two_datasets(store, exports):
     operator.on_kill()
 
     with pytest.raises(CancelledError):
-        operator.execute({"ti": SimpleNamespace(id="1")})
+        operator.execute({"ti": task_instance()})
 
 
 @pytest.mark.parametrize("wrong", [{"on_not_read": "skip"}, {"sample": 0}])

@@ -21,17 +21,17 @@ _OURS = "_etl_"
 # A partition is a part of its table. What the role may not read is listed too, and fails with the
 # reason: a catalog without it would look complete.
 _POSTGRES = """
-SELECT n.nspname::text, c.relname::text
+SELECT CASE WHEN n.nspname = current_schema() THEN NULL ELSE n.nspname::text END, c.relname::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
-ORDER BY 1, 2
+ORDER BY 1 NULLS FIRST, 2
 """
 
 _DUCKDB = """
-SELECT table_schema, table_name FROM information_schema.tables
-WHERE table_catalog = current_database() ORDER BY 1, 2
+SELECT nullif(table_schema, 'main'), table_name FROM information_schema.tables
+WHERE table_catalog = current_database() ORDER BY 1 NULLS FIRST, 2
 """
 
 _SQLITE = """
@@ -71,7 +71,7 @@ def _postgres(connection: Connection) -> list[TableName]:
         rows = client.query(_POSTGRES, doing="to list its tables")
     finally:
         client.close()
-    return [TableName(str(name), str(schema)) for schema, name in rows]
+    return [_named(name, schema) for schema, name in rows]
 
 
 def _duckdb(path: Path) -> list[TableName]:
@@ -79,7 +79,12 @@ def _duckdb(path: Path) -> list[TableName]:
 
     with opened(path, wait_seconds=60.0, read_only=True) as connection:
         rows = run_sql(connection, _DUCKDB)
-    return [TableName(str(name), str(schema)) for schema, name in rows]
+    return [_named(name, schema) for schema, name in rows]
+
+
+def _named(name: object, schema: object) -> TableName:
+    """Name a table as a pipeline does: the schema that is looked into anyway is left out."""
+    return TableName(str(name), None if schema is None else str(schema))
 
 
 def _sqlite(path: Path) -> list[TableName]:
