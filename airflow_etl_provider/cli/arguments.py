@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from airflow_etl_provider.cli.metadata_arguments import add_metadata
+from airflow_etl_provider.cli.metadata_arguments import add_catalog, add_metadata
 
 __all__ = ["build_parser"]
 
@@ -103,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_schema(commands)
     _add_quarantine(commands)
     _add_files(commands)
+    add_catalog(commands, command=_command)
     add_metadata(commands, command=_command)
     return parser
 
@@ -242,6 +243,13 @@ def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         action="extend",
         default=[],
         help="only these tables of the connection: table or schema.table",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="C",
+        nargs="?",
+        const="etl_metadata_default",
+        help="write what is found into the catalog, at the connection C (default: %(const)s)",
     )
     parser.add_argument(
         "--sample",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +15,44 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.cli.console import Console
     from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile, NotRead
+    from airflow_etl_provider.metadata.store import MetadataStore
 
 __all__ = ["run"]
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Profile each dataset; one that can't be read is told, and the others go on."""
-    from airflow_etl_provider.agents.discovery.scan import discover
     from airflow_etl_provider.contracts.profile import NotRead
 
     found: list[DatasetProfile | NotRead] = []
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(_open(args.record))) if args.record else None
+        _look(args, console, found, store)
+    if console.json_wanted:
+        console.result({"datasets": [dataset.to_dict() for dataset in found]})
+    broken = [one for one in found if isinstance(one, NotRead)]
+    if console.json_wanted:
+        for one in broken:
+            console.say(f"airflow-etl: {one.location}: {one.reason} [{one.code}]")
+    return FAILED if broken or not found else DONE
+
+
+def _open(connection: str) -> MetadataStore:
+    from airflow_etl_provider.hooks.metadata import open_store_at
+
+    return open_store_at(find_connection(connection))
+
+
+def _look(
+    args: argparse.Namespace,
+    console: Console,
+    found: list[DatasetProfile | NotRead],
+    store: MetadataStore | None,
+) -> None:
+    from airflow_etl_provider.agents.discovery.remember import remember
+    from airflow_etl_provider.agents.discovery.scan import discover
+
+    at = datetime.now(timezone.utc)
     for place in args.places:
         for dataset in discover(
             place,
@@ -35,15 +65,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             sample=args.sample,
         ):
             found.append(dataset)
+            if store is not None:
+                remember(store, dataset, at=at)
             if not console.json_wanted:
                 _show(dataset, console)
-    if console.json_wanted:
-        console.result({"datasets": [dataset.to_dict() for dataset in found]})
-    broken = [one for one in found if isinstance(one, NotRead)]
-    if console.json_wanted:
-        for one in broken:
-            console.say(f"airflow-etl: {one.location}: {one.reason} [{one.code}]")
-    return FAILED if broken or not found else DONE
 
 
 def _show(dataset: DatasetProfile | NotRead, console: Console) -> None:

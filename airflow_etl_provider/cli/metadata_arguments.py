@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add_metadata"]
+__all__ = ["add_catalog", "add_metadata"]
+
+CATALOG_EPILOG = """\
+examples:
+  airflow-etl catalog search orders
+  airflow-etl catalog search customer --tag personal --json
+
+The database is that of --url or --connection; without them that of etl_metadata_default.
+
+"""
 
 EPILOG = """\
 examples:
@@ -21,6 +30,35 @@ examples:
 The database is that of --url or --connection; without them that of etl_metadata_default.
 
 """
+
+
+def add_catalog(commands: Any, *, command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the search in the catalog."""
+    parser = commands.add_parser(
+        "catalog",
+        help="the datasets that were found: search",
+        description="Look into the catalog of datasets.",
+        epilog=CATALOG_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
+    search = command(actions, "search", "Find datasets by names, columns, tags and descriptions")
+    search.add_argument(
+        "words", metavar="WORDS", nargs="*", help="all must be found; beginnings are enough"
+    )
+    search.add_argument(
+        "--tag",
+        metavar="TAG",
+        action="append",
+        default=[],
+        help="that the dataset or a column carries: personal, email (may be given again)",
+    )
+    search.add_argument("--of", metavar="C", help="only datasets of this connection")
+    search.add_argument("--missing", action="store_true", help="also those that are gone")
+    search.add_argument(
+        "--limit", metavar="N", type=_positive, default=50, help="at most so many (default: 50)"
+    )
+    _add_place(search)
 
 
 def add_metadata(commands: Any, *, command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -73,9 +111,13 @@ def add_metadata(commands: Any, *, command: Callable[..., argparse.ArgumentParse
     doctor = command(actions, "doctor", "Say what is wrong with the set-up, and what to do")
     doctor.add_argument("pipelines", metavar="PIPELINES", type=Path, nargs="*")
     for action in (migrate, clean, reconcile, doctor):
-        where = action.add_mutually_exclusive_group()
-        where.add_argument("--connection", metavar="NAME", help="an Airflow connection")
-        where.add_argument("--url", metavar="URL", help="postgresql://... or sqlite:///...")
+        _add_place(action)
+
+
+def _add_place(action: argparse.ArgumentParser) -> None:
+    where = action.add_mutually_exclusive_group()
+    where.add_argument("--connection", metavar="NAME", help="an Airflow connection")
+    where.add_argument("--url", metavar="URL", help="postgresql://... or sqlite:///...")
 
 
 def _positive(text: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_etl_provider.agents.discovery.remember import remember
 from airflow_etl_provider.agents.discovery.scan import discover
+from airflow_etl_provider.cli import main
 from airflow_etl_provider.contracts.profile import NotRead
 from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.queries import CatalogQuery, Query
@@ -151,3 +152,22 @@ def test_a_load_and_a_discovery_see_the_same_schema(store, folder):
         fingerprint = Schema(tuple(Field(f.name, f.type) for f in source.schema)).fingerprint
 
     assert store.get(DatasetRecord, kept.dataset_id).fingerprint == fingerprint
+
+
+def test_the_command_records_and_finds_again(folder, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "metadata.db"
+    with closing(SqlStore(f"sqlite:///{path}")) as made:
+        migrate(made.engine)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ETL_METADATA_DEFAULT", json.dumps({"conn_type": "sqlite", "host": str(path)})
+    )
+
+    assert main(["discover", str(folder), "--record"]) == 0
+    assert main(["catalog", "search", "emai", "--tag", "personal"]) == 0
+    said = capsys.readouterr().out
+    assert "orders.csv: files, 3 columns, 2 rows, in email" in said
+
+    assert main(["catalog", "search", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["datasets"]
+    assert found["columns"][1]["tags"] == ["personal", "email"]
+    assert main(["catalog", "search", "nothing"]) == 1
