@@ -222,10 +222,11 @@ def _note(
     schemas: Sequence[SchemaVersionRecord],
 ) -> None:
     known = [store.get(DatasetRecord, dataset.id) for dataset in datasets]
-    versions = [store.record_schema(schema).version for schema in schemas]
-    store.record(
-        [
-            merge_dataset(replace(dataset, schema_version=version), there)
-            for dataset, there, version in zip(datasets, known, versions, strict=True)
-        ]
-    )
+    told = []
+    for dataset, there, schema in zip(datasets, known, schemas, strict=True):
+        # A run knows a dataset as its plan needs it: the columns it reads, the types it wants.
+        # Where discovery has looked, each would make the other's schema the next version, for ever.
+        looked_at = there is not None and there.rows is not None
+        version = None if looked_at else store.record_schema(schema).version
+        told.append(merge_dataset(replace(dataset, schema_version=version), there))
+    store.record(told)

@@ -94,9 +94,14 @@ def datasets_of(
 
 
 def merge_dataset(told: DatasetRecord, there: DatasetRecord | None) -> DatasetRecord:
-    """Keep what discovery and people said of a dataset: a run knows its columns and no more."""
+    """Keep what discovery and people said of a dataset: a run knows its columns and no more.
+
+    Only discovery knows how many rows there are, so that rows tell whether it has looked.
+    """
     if there is None:
         return told
+    if there.rows is not None:
+        return replace(there, seen_at=max(told.seen_at, there.seen_at), missing_since=None)
     tags = {column.get("name"): column.get("tags") for column in there.columns}
     return replace(
         there,

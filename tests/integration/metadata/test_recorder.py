@@ -275,6 +275,34 @@ def test_datasets_and_their_schemas_are_noted_and_keep_what_others_said(store):
     assert merge_dataset(told, None) == told
 
 
+def test_a_run_leaves_the_schema_to_discovery_once_that_has_looked(store):
+    columns = ({"name": "sku", "type": "string", "tags": ["personal"]},)
+    entry = DatasetRecord(
+        id="d",
+        name="warehouse/orders",
+        kind="table",
+        seen_at=NOW,
+        created_at=NOW,
+        columns=columns,
+        fingerprint="f1",
+        schema_version=1,
+        rows=10,
+    )
+    store.record_schema(SchemaVersionRecord("d", 0, "f1", columns, NOW))
+    store.record([entry])
+    wanted = ({"name": "sku", "type": "string(6)"},)
+    told = replace(entry, seen_at=LATER, columns=wanted, fingerprint="f2", rows=None)
+    made = Recorder(run(), open_store=lambda: store, clock=lambda: LATER)
+    made.begin()
+
+    made.note([told], schemas=[SchemaVersionRecord("d", 0, "f2", wanted, LATER)])
+    made.end(outcome_of_load(REPORT, figures={}), patience=10)
+
+    found = store.get(DatasetRecord, "d")
+    assert (found.seen_at, found.columns, found.fingerprint) == (LATER, columns, "f1")
+    assert [one.fingerprint for one in store.find(Query(SchemaVersionRecord)).items] == ["f1"]
+
+
 def test_failures_of_one_cause_have_one_fingerprint():
     one = failure_fingerprint("x", "E", "Row 17 of '/data/a b.csv' has 3 fields (id 6f1cdeadbeef).")
     same = failure_fingerprint("x", "E", "Row 9 of '/tmp/b.csv' has 12 fields (id 0123456789ab).")
