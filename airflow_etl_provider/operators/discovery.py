@@ -17,7 +17,7 @@ from airflow_etl_provider.operators.listening import run_listening
 from airflow_etl_provider.operators.run_name import run_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from airflow.sdk import Context
 
@@ -112,11 +112,12 @@ class DataDiscoveryOperator(BaseOperator):
         opener = store_opener(context["ti"])
         if opener is None:
             self.log.warning("Nothing is written into a catalog: there is no metadata store.")
-            return self._summary(self._discovered(), None, context)
-        with closing(opener()) as store:
-            return self._summary(self._discovered(), store, context)
+            with closing(self._discovered()) as found:
+                return self._summary(found, None, context)
+        with closing(opener()) as store, closing(self._discovered()) as found:
+            return self._summary(found, store, context)
 
-    def _discovered(self) -> Iterator[DatasetProfile | NotRead]:
+    def _discovered(self) -> Generator[DatasetProfile | NotRead, None, None]:
         from airflow_etl_provider.agents.discovery.scan import discover
         from airflow_etl_provider.hooks.connections import find_airflow_connection, refuse_secret
 

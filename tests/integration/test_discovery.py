@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -263,7 +264,7 @@ def test_patterns_choose_among_the_tables(shop):
 
 
 def test_a_table_that_goes_away_during_the_scan_is_named(shop, postgres_server):
-    scan = discover("shop", connections=shop)
+    scan = discover("shop", connections=shop, at_once=1)
     next(scan)
     with closing(psycopg2.connect(postgres_server)) as admin, admin, admin.cursor() as cursor:
         cursor.execute("DROP VIEW newest")
@@ -273,6 +274,18 @@ def test_a_table_that_goes_away_during_the_scan_is_named(shop, postgres_server):
     assert isinstance(gone, NotRead)
     assert "newest" in gone.reason
     assert isinstance(orders, DatasetProfile)
+
+
+def test_whoever_stops_listening_is_not_kept_waiting(tmp_path):
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.csv").write_text("a,b\n1,2\n")
+
+    scan = discover(str(tmp_path), connections=no_connection, at_once=3)
+    first = next(scan)
+    scan.close()
+
+    assert first.name.endswith("a.csv")
+    assert not [t for t in threading.enumerate() if t.name.startswith("etl-discover")]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])

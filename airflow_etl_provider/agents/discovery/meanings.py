@@ -157,6 +157,9 @@ _NAMES_TO_LOOK_AT = 4
 """Words that are names by chance are soon found among two or three."""
 
 _MOST_VALUES = 2000
+_GLANCE = 100
+"""Of a column whose first values are none of a kind, no more are looked at."""
+
 _MENTIONED = 0.01
 """The share of texts with personal data in them that makes the column personal."""
 
@@ -203,7 +206,10 @@ def _by_itself(column: Column) -> Meaning | None:
         return best
     if column.sequential and column.type.kind in _INTEGERS:
         return Meaning("row_id", personal=False, confidence=0.8)
-    if column.type.kind in _WRITTEN and _share(column, checks.holds_personal_data) >= _MENTIONED:
+    if (
+        column.type.kind in _WRITTEN
+        and _share(column, checks.holds_personal_data, rare=True) >= _MENTIONED
+    ):
         return Meaning("free_text", personal=True, confidence=0.7)
     return None
 
@@ -273,11 +279,14 @@ def _some_with_digits(values: Mapping[str, int]) -> bool:
     return 0.1 * len(values) <= with_digits <= 0.9 * len(values)
 
 
-def _share(column: Column, check: Callable[[str], object]) -> float:
-    """The share of values that pass, each value as often as it stands there."""
+def _share(column: Column, check: Callable[[str], object], *, rare: bool = False) -> float:
+    """The share of values that pass, each value as often as it stands there.
+
+    :param rare: go on where none of the first values passes: a few among many count.
+    """
     passed = total = 0
     for at, (text, count) in enumerate(column.values.items()):
-        if at == _MOST_VALUES:
+        if at == _MOST_VALUES or (at == _GLANCE and not passed and not rare):
             break
         total += count
         passed += count if check(text.strip()) else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -37,8 +39,9 @@ def discover(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     sample: int = SAMPLE_ROWS,
+    at_once: int = 2,
 ) -> Iterator[DatasetProfile | NotRead]:
-    """Profile what is at a place, one dataset after the other.
+    """Profile what is at a place, dataset by dataset, in the order of their names.
 
     A folder is looked through with all that is below it; files whose names differ in numbers only
     are one dataset. Of a database all tables and views are looked at.
@@ -50,6 +53,7 @@ def discover(
     :param include: patterns of names (`sales.*`): of a folder or database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
+    :param at_once: datasets that are read side by side, each in memory of its own.
     """
     specs: list[SourceSpec] = []
     wanted = partial(_is_wanted, include=include, exclude=exclude)
@@ -67,8 +71,28 @@ def discover(
             ]
     except EtlError as error:
         yield NotRead(place, place, error.code, str(error))
-    for spec in specs:
-        yield _profiled(spec, connections=connections, base=base, sample=sample)
+    profiled = partial(_profiled, connections=connections, base=base, sample=sample)
+    if min(at_once, len(specs)) <= 1:
+        yield from map(profiled, specs)
+        return
+    _load_arrow()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="etl-discover") as pool:
+        ahead: deque[Future[DatasetProfile | NotRead]] = deque()
+        try:
+            for spec in specs:
+                ahead.append(pool.submit(profiled, spec))
+                if len(ahead) > at_once:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            # Whoever stops listening waits for what is being read, and for no more.
+            pool.shutdown(cancel_futures=True)
+
+
+def _load_arrow() -> None:
+    """Load Arrow's library in this thread: see `operators.listening`."""
+    import pyarrow as pa  # noqa: F401
 
 
 def _profiled(
