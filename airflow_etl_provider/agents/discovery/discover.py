@@ -41,8 +41,9 @@ MEMORY = 256 * 2**20
 
 _TOP = 10
 _MOST_FOR_PAIRS = 8
-_UNIQUE_ENOUGH = 0.95
-"""Distinct counts are approximate: above this share they are counted again."""
+_UNIQUE_ENOUGH = 0.7
+"""Distinct counts are off by 2.6 % (one standard deviation, measured), with DuckDB 1.5 by 14 %: above
+this share of the rows a column may be a key, which the rows that were looked at decide."""
 
 
 def profile_dataset(
@@ -106,6 +107,9 @@ class _Profile:
         facts = [facts_of(answer) for answer in counted.facts] or [_NOTHING] * len(self._fields)
         distinct = [self._distinct(number, one) for number, one in enumerate(facts)]
         keys = self._keys(facts, distinct, rows=counted.rows)
+        for key in keys:
+            if len(key) == 1:
+                distinct[key[0]] = counted.rows
         meanings = find_meanings(
             [
                 self._column(number, facts[number], distinct[number], keys, rows=counted.rows)
