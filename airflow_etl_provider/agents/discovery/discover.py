@@ -42,8 +42,8 @@ MEMORY = 256 * 2**20
 _TOP = 10
 _MOST_FOR_PAIRS = 8
 _UNIQUE_ENOUGH = 0.7
-"""Distinct counts are off by 2.6 % (one standard deviation, measured), with DuckDB 1.5 by 14 %: above
-this share of the rows a column may be a key, which the rows that were looked at decide."""
+"""Distinct counts are off by 2.6 % (one standard deviation, measured), with DuckDB 1.5 by 14 %:
+above this share of the rows a column may be a key, which the rows that were looked at decide."""
 
 
 def profile_dataset(
