@@ -68,6 +68,12 @@ def test_a_file_is_measured_and_understood(tmp_path):
     assert (by_name["order_id"].minimum, by_name["order_id"].maximum) == ("1", "4")
 
 
+def test_a_measurement_is_no_key(tmp_path):
+    (tmp_path / "x.csv").write_text("town,lon\n" + "".join(f"t{n % 9},{n}.25\n" for n in range(20)))
+
+    assert profile(tmp_path / "x.csv").keys == ()
+
+
 def test_nothing_of_a_personal_column_is_told(tmp_path):
     (tmp_path / "orders.csv").write_text(ORDERS)
 
