@@ -121,6 +121,37 @@ def outcome_of_check(report: QualityReport, *, figures: Mapping[str, float]) -> 
     )
 
 
+def outcome_of_discovery(
+    found: Json, *, seconds: float, figures: Mapping[str, float], failed: str | None = None
+) -> Outcome:
+    """Take the outcome from what a discovery found, in the words of a run.
+
+    :param found: as `DataDiscoveryOperator` returns it.
+    :param failed: what a person should know, where the task fails for what could not be read.
+    """
+    counts = [one["rows"] + one["rejected"] for one in found["datasets"]]
+    report = {
+        "status": "failed" if failed else "done",
+        "rows_read": found["rows"],
+        "rows_quarantined": 0,
+        "seconds": round(seconds, 3),
+        "inputs": [
+            {"input": one["name"], "rows_read": count}
+            for one, count in zip(found["datasets"], counts, strict=True)
+        ],
+        **{name: found[name] for name in ("datasets_count", "new", "changed", "not_read_count")},
+    }
+    measured = {name: float(found[name]) for name in ("datasets_count", "not_read_count")}
+    return Outcome(
+        report=report,
+        status=report["status"],
+        figures={**figures, **measured},
+        error_code=found["not_read"][0]["code"] if failed else None,
+        error_message=failed,
+        error_type="AirflowFailException" if failed else None,
+    )
+
+
 def records_at_start(run: RunOf, *, version: int | None = None) -> list[Record]:
     """Say that a run is going on."""
     return [_run_record(run, status="running", at=run.started_at, version=version)]

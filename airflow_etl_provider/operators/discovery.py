@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.listening import run_listening
+from airflow_etl_provider.operators.recording import TaskRecording
 from airflow_etl_provider.operators.run_name import run_id_of
 
 if TYPE_CHECKING:
@@ -83,20 +84,34 @@ class DataDiscoveryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Discover, and return what was found in short."""
+        name = run_id_of(context["ti"], retries=self.retries or 0)
+        recording = TaskRecording(context["ti"], kind="discovery")
+        recording.begin(name, check=f"{context['ti'].dag_id}.{self.task_id}")
         try:
             found = run_listening(partial(self._run, context), stop=self._stop)
-        except NEEDS_A_PERSON as error:
-            raise AirflowFailException(f"{error} [{error.code}]") from None
+        except BaseException as error:
+            recording.end_with_error(error)
+            if isinstance(error, NEEDS_A_PERSON):
+                raise AirflowFailException(f"{error} [{error.code}]") from None
+            raise
+        problem = self._problem(found)
+        recording.end_discovery(found, failed=problem)
+        if problem is None:
+            return found
+        if self.do_xcom_push:
+            context["ti"].xcom_push("return_value", found)
+        raise AirflowFailException(problem)
+
+    def _problem(self, found: dict[str, Any]) -> str | None:
+        """Say why the task fails for what could not be read; None where it does not."""
         broken = found["not_read"]
-        if broken and (self.on_not_read == "fail" or not found["datasets"]):
-            if self.do_xcom_push:
-                context["ti"].xcom_push("return_value", found)
-            first = broken[0]
-            raise AirflowFailException(
-                f"{found['not_read_count']} dataset(s) could not be read. The first is "
-                f"{first['name']}: {first['message']} [{first['code']}]"
-            )
-        return found
+        if not broken or (self.on_not_read == "warn" and found["datasets"]):
+            return None
+        first = broken[0]
+        return (
+            f"{found['not_read_count']} dataset(s) could not be read. The first is "
+            f"{first['name']}: {first['message']} [{first['code']}]"
+        )
 
     def on_kill(self) -> None:
         """Ask it to stop after the dataset that it looks at; what was written stays."""
@@ -190,6 +205,7 @@ class DataDiscoveryOperator(BaseOperator):
         return {
             "datasets": told[:DATASETS_IN_XCOM],
             "datasets_count": len(told),
+            "rows": sum(one["rows"] + one["rejected"] for one in told),
             "new": sum(bool(one.get("new")) for one in told),
             "changed": sum(bool(one.get("changed")) for one in told),
             "not_read": broken[:DATASETS_IN_XCOM],

@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_etl_provider.exceptions import EtlError
 
@@ -38,7 +38,7 @@ class TaskRecording:
         self,
         task_instance: RuntimeTaskInstanceProtocol,
         *,
-        kind: Literal["load", "quality"],
+        kind: Literal["load", "quality", "discovery"],
     ) -> None:
         self._ti = task_instance
         self._kind = kind
@@ -113,6 +113,16 @@ class TaskRecording:
             from airflow_etl_provider.metadata.run_records import outcome_of_check
 
             self._end(outcome_of_check(report, figures=self._figures()))
+
+    def end_discovery(self, found: dict[str, Any], *, failed: str | None = None) -> None:
+        """Tell what a discovery found."""
+        if self._recorder is not None:
+            from airflow_etl_provider.metadata.run_records import outcome_of_discovery
+
+            seconds = (_now() - self._recorder.run.started_at).total_seconds()
+            self._end(
+                outcome_of_discovery(found, seconds=seconds, figures=self._figures(), failed=failed)
+            )
 
     def end_with_error(self, error: BaseException) -> None:
         """Tell of a run that ended without a report; of a foreign error only its class is told."""

@@ -17,7 +17,7 @@ from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
 from airflow_etl_provider.engines.sources.tables.listing import list_tables
 from airflow_etl_provider.engines.storage.filesystem import is_remote
-from airflow_etl_provider.exceptions import EtlError
+from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,6 +69,9 @@ def discover(
                 SourceSpec(connection=connection, location=location)
                 for location in _locations(place, base, connection, wanted)
             ]
+    except ConnectionNotFoundError as error:
+        reason = f"There is no file or folder {place!r}, nor a connection. {error}"
+        yield NotRead(place, place, error.code, reason)
     except EtlError as error:
         yield NotRead(place, place, error.code, str(error))
     profiled = partial(_profiled, connections=connections, base=base, sample=sample)

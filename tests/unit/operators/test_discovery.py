@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_etl_provider.exceptions import CancelledError
 from airflow_etl_provider.hooks import metadata
 from airflow_etl_provider.metadata.migrate import migrate
-from airflow_etl_provider.metadata.queries import CatalogQuery
+from airflow_etl_provider.metadata.queries import CatalogQuery, Query
+from airflow_etl_provider.metadata.records import RunRecord
 from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.operators.discovery import DataDiscoveryOperator
 
@@ -70,6 +71,9 @@ def test_what_is_found_is_in_the_catalog_and_told_in_short(store, exports):
     assert "example.com" not in json.dumps(found)
     (hit,) = store.search(CatalogQuery(text="orders")).items
     assert hit.dataset.id == orders["id"]
+    (run,) = store.find(Query(RunRecord)).items
+    assert (run.kind, run.status, run.rows_read) == ("discovery", "done", 2)
+    assert run.report["not_read_count"] == 1
 
 
 def test_a_dataset_that_can_not_be_read_fails_the_task_where_that_is_wanted(store, exports):
@@ -77,6 +81,8 @@ def test_a_dataset_that_can_not_be_read_fails_the_task_where_that_is_wanted(stor
         execute(locations=["exports"], on_not_read="fail")
 
     assert store.search(CatalogQuery(text="orders")).items
+    (run,) = store.find(Query(RunRecord)).items
+    assert (run.status, run.error_code) == ("failed", "source_format")
 
 
 def test_a_task_that_could_read_nothing_fails(store, exports):
