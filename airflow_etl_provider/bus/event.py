@@ -40,6 +40,8 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "quarantine_written": ("run_id", "quarantine", "records"),
         "dataset_discovered": ("dataset",),
         "schema_changed": ("dataset", "fingerprint"),
+        "dataset_drifted": ("dataset", "severity", "changes", "breaking"),
+        "dataset_late": ("dataset", "expected_at"),
         "contract_proposed": ("contract", "version"),
         "contract_approved": ("contract", "version"),
         "contract_rejected": ("contract", "version"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from airflow_etl_provider.cli.discovery_arguments import add_discover, add_drift
 from airflow_etl_provider.cli.metadata_arguments import add_catalog, add_metadata
 
 __all__ = ["build_parser"]
@@ -54,16 +55,6 @@ Exit code 1 also means: checked, and a rule does not hold; 3: it holds within --
 
 """
 
-DISCOVER_EPILOG = """\
-examples:
-  airflow-etl discover exports/
-  airflow-etl discover 'exports/orders_*.csv.gz' customers.parquet --json
-  airflow-etl discover warehouse --include 'sales.*' --sample 100000
-
-Exit code 1 means here: something could not be read; what could be is told all the same.
-
-"""
-
 QUARANTINE_EPILOG = """\
 examples:
   airflow-etl quarantine list warehouse.quarantine
@@ -96,7 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_load(commands)
     _add_run(commands)
     _add_check(commands)
-    _add_discover(commands)
+    add_discover(commands, command=_command)
+    add_drift(commands, command=_command)
     _add_quality(commands)
     _add_loads(commands)
     _add_undo(commands)
@@ -207,56 +199,6 @@ def _add_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--quarantine",
         metavar="FOLDER",
         help="where rejected rows go, a folder or s3:// (default: beside the target)",
-    )
-
-
-def _add_discover(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
-        commands,
-        "discover",
-        "Say what datasets are there and what is in them: types, keys, personal data",
-        epilog=DISCOVER_EPILOG,
-    )
-    parser.add_argument(
-        "places",
-        metavar="LOCATION|CONNECTION",
-        nargs="+",
-        help="a file, a folder, a quoted pattern or a URL; a word that is none of these is an "
-        "Airflow connection, whose tables are looked at",
-    )
-    for option, said in (("--include", "only these"), ("--exclude", "all but these")):
-        parser.add_argument(
-            option,
-            metavar="PATTERN",
-            nargs="+",
-            action="extend",
-            default=[],
-            help=f"of a folder or a database {said}: 'sales.*', '*.parquet'",
-        )
-    parser.add_argument(
-        "--connection", metavar="C", help="an Airflow connection that the locations belong to"
-    )
-    parser.add_argument(
-        "--table",
-        metavar="T",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="only these tables of the connection: table or schema.table",
-    )
-    parser.add_argument(
-        "--record",
-        metavar="C",
-        nargs="?",
-        const="etl_metadata_default",
-        help="write what is found into the catalog, at the connection C (default: %(const)s)",
-    )
-    parser.add_argument(
-        "--sample",
-        metavar="N",
-        type=_count,
-        default=20_000,
-        help="rows of each dataset whose values are looked at one by one (default: %(default)s)",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add_catalog", "add_metadata"]
+__all__ = ["add_catalog", "add_metadata", "positive"]
 
 CATALOG_EPILOG = """\
 examples:
@@ -56,7 +56,7 @@ def add_catalog(commands: Any, *, command: Callable[..., argparse.ArgumentParser
     search.add_argument("--of", metavar="C", help="only datasets of this connection")
     search.add_argument("--missing", action="store_true", help="also those that are gone")
     search.add_argument(
-        "--limit", metavar="N", type=_positive, default=50, help="at most so many (default: 50)"
+        "--limit", metavar="N", type=positive, default=50, help="at most so many (default: 50)"
     )
     _add_place(search)
 
@@ -87,7 +87,7 @@ def add_metadata(commands: Any, *, command: Callable[..., argparse.ArgumentParse
     clean.add_argument(
         "--batch-size",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=1_000,
         help="records of one transaction (default: 1000)",
     )
@@ -120,7 +120,8 @@ def _add_place(action: argparse.ArgumentParser) -> None:
     where.add_argument("--url", metavar="URL", help="postgresql://... or sqlite:///...")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)

@@ -25,6 +25,7 @@ ROUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pipeline_registered": ("discovery",),
         "dataset_discovered": ("mapping",),
         "schema_changed": ("mapping",),
+        "dataset_drifted": ("mapping",),
         "contract_rejected": ("mapping",),
         "load_failed": ("resolution",),
         "quarantine_written": ("resolution",),

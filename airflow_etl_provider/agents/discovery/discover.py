@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from airflow_etl_provider.agents.discovery.facts import (
     facts_of,
     merge_facts,
 )
+from airflow_etl_provider.agents.discovery.grouping import partitions_of
 from airflow_etl_provider.agents.discovery.meanings import Column, Meaning, find_meanings
 from airflow_etl_provider.agents.discovery.reading import Reading
+from airflow_etl_provider.agents.discovery.sketching import measure_spreads
 from airflow_etl_provider.agents.discovery.values import ValueFacts, shapes_of, understand
 from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
 from airflow_etl_provider.engines.sources import open_source
@@ -39,7 +42,7 @@ SAMPLE_ROWS = 20_000
 
 MEMORY = 256 * 2**20
 
-_TOP = 10
+_TOP, _CATEGORIES = 10, 50
 _MEASURES = ("float32", "float64", "bool", "json", "array", "struct", "binary", "duration")
 _MOST_FOR_PAIRS = 8
 _UNIQUE_ENOUGH = 0.7
@@ -96,14 +99,17 @@ class _Profile:
             _facts_of_values(field, values)
             for field, values in zip(self._fields, self._values, strict=True)
         ]
+        self._spreads = measure_spreads(reading, self._found)
 
     def finish(self, *, name: str, location: str) -> DatasetProfile:
         counted = self._reading.count(
             [
-                aggregates_of(field, found)
-                for field, found in zip(self._fields, self._found, strict=True)
+                aggregates_of(field, found, hashed=spread.hashed)
+                for field, found, spread in zip(
+                    self._fields, self._found, self._spreads, strict=True
+                )
             ],
-            merge=merge_facts,
+            merge=partial(merge_facts, self._found),
         )
         facts = [facts_of(answer) for answer in counted.facts] or [_NOTHING] * len(self._fields)
         distinct = [self._distinct(number, one) for number, one in enumerate(facts)]
@@ -118,6 +124,7 @@ class _Profile:
             ]
         )
         looked_at = self._reading.looked_at
+        whole = looked_at >= counted.rows
         return DatasetProfile(
             name=name,
             location=location,
@@ -128,12 +135,15 @@ class _Profile:
             bytes_read=counted.bytes_read,
             looked_at=looked_at,
             # The widest 95 % interval of a share, at one half.
-            margin=0.0 if looked_at >= counted.rows else 0.98 / math.sqrt(max(looked_at, 1)),
+            margin=0.0 if whole else 0.98 / math.sqrt(max(looked_at, 1)),
             dialect=_dialect_of(self._source),
             fields=tuple(
-                self._profile(n, facts[n], distinct[n], meanings[n], rows=counted.rows)
+                self._profile(n, facts[n], distinct[n], meanings[n], rows=counted.rows, whole=whole)
                 for n in range(len(self._fields))
             ),
+            primary_key=self._source.key if isinstance(self._source, TableSource) else (),
+            partitions=partitions_of(location),
+            hashing=self._reading.hashing(),
             keys=tuple(tuple(self._fields[n].name for n in key) for key in keys),
             notes=tuple(dict.fromkeys(counted.notes)),
         )
@@ -197,11 +207,14 @@ class _Profile:
         meaning: Meaning | None,
         *,
         rows: int,
+        whole: bool,
     ) -> FieldProfile:
         field, found, values = self._fields[number], self._found[number], self._values[number]
+        spread = self._spreads[number]
         personal = meaning is not None and meaning.personal
         told = {text: count for text, count in values.items() if text not in found.nulls}
         missing = rows - facts.present + facts.null_words
+        quantiles, quantiles_are_of = spread.quantiles(personal=personal)
         return FieldProfile(
             name=field.name,
             type=found.type,
@@ -219,9 +232,15 @@ class _Profile:
             maximum=None if personal else _extreme(facts.maximum, found),
             shortest=facts.shortest,
             longest=facts.longest,
-            top=() if personal else _top(told),
+            top=() if personal else _top(told, categories=distinct == len(told) <= _CATEGORIES),
             patterns=() if personal else shapes_of(told),
             notes=found.notes,
+            fits=found.share,
+            almost=found.almost,
+            quantiles=quantiles,
+            quantiles_of=quantiles_are_of,
+            repeats=spread.repeats,
+            sketch=None if personal else spread.sketch(facts, whole=whole),
         )
 
 
@@ -241,9 +260,13 @@ def _may_identify(found: ValueFacts) -> bool:
     return kind not in _MEASURES and not (kind == "decimal" and (found.type.scale or 0) > 0)
 
 
-def _top(values: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Values that are there more than once; a list of single ones would say nothing."""
-    often = [(text, count) for text, count in values.items() if count > 1][:_TOP]
+def _top(values: Mapping[str, int], *, categories: bool) -> tuple[tuple[str, int], ...]:
+    """Values that are there more than once; a list of single ones would say nothing.
+
+    :param categories: these are all values that there are.
+    """
+    most = _CATEGORIES if categories else _TOP
+    often = [(text, count) for text, count in values.items() if count > 1][:most]
     return tuple((_shown(text) or "", count) for text, count in often)
 
 

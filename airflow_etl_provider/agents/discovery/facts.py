@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from airflow_etl_provider.agents.discovery.spread import HASHES, hashes_of, in_words
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Sequence
 
     from airflow_etl_provider.agents.discovery.values import ValueFacts
     from airflow_etl_provider.contracts.schema import Field
+    from airflow_etl_provider.contracts.types import Kind
 
-__all__ = ["Facts", "aggregates_of", "facts_of", "merge_facts"]
+__all__ = ["Facts", "aggregates_of", "facts_of", "merge_facts", "ordered_value"]
 
 _NESTED = frozenset({"json", "array", "struct", "binary"})
 _NARROW, _SPARE = 18, 4
@@ -33,6 +37,7 @@ class Facts:
     """What was measured of a column over all rows.
 
     :param distinct: approximate; None where several inputs were counted apart.
+    :param hashes: the smallest ones of all values, where they were asked for.
     """
 
     present: int
@@ -42,17 +47,21 @@ class Facts:
     maximum: str | None
     shortest: int | None
     longest: int | None
+    hashes: tuple[int, ...] | None = None
 
 
-def aggregates_of(field: Field, found: ValueFacts) -> list[exp.Expr]:
-    """Give the aggregates that measure a column; `facts_of` reads what they give."""
+def aggregates_of(field: Field, found: ValueFacts, *, hashed: bool) -> list[exp.Expr]:
+    """Give the aggregates that measure a column; `facts_of` reads what they give.
+
+    :param hashed: whether the smallest hashes of its values are wanted too.
+    """
     column = exp.column(field.name, quoted=True)
     text = _as_text(column)
-    ordered = _ordered(field, found, column)
+    ordered = ordered_value(column, found, stored=field.type.kind)
     length = exp.Length(this=text.copy())
     return [
         exp.Count(this=column.copy()),
-        _in_words(text, found.nulls),
+        exp.CountIf(this=in_words(text, found.nulls)) if found.nulls else exp.Literal.number(0),
         exp.ApproxDistinct(this=text.copy() if field.type.kind in _NESTED else column.copy()),
         *(
             (_as_text(exp.Min(this=ordered)), _as_text(exp.Max(this=ordered.copy())))
@@ -64,12 +73,13 @@ def aggregates_of(field: Field, found: ValueFacts) -> list[exp.Expr]:
             if field.type.kind == "string"
             else (exp.Null(), exp.Null())
         ),
+        hashes_of(text, found.nulls) if hashed else exp.Null(),
     ]
 
 
 def facts_of(answer: list[Any]) -> Facts:
     """Read what the aggregates of a column gave."""
-    present, null_words, distinct, minimum, maximum, shortest, longest = answer
+    present, null_words, distinct, minimum, maximum, shortest, longest, hashes = answer
     return Facts(
         int(present or 0),
         int(null_words or 0),
@@ -78,45 +88,51 @@ def facts_of(answer: list[Any]) -> Facts:
         maximum,
         shortest,
         longest,
+        None if hashes is None else tuple(hashes),
     )
 
 
-def merge_facts(ones: list[list[Any]], others: list[list[Any]]) -> list[list[Any]]:
-    """Put the answers of two inputs together.
+def merge_facts(
+    found: Sequence[ValueFacts], ones: list[list[Any]], others: list[list[Any]]
+) -> list[list[Any]]:
+    """Put the answers of two inputs together; counts of distinct values can't be added.
 
-    Extremes are texts by then, which can't be compared as what they are, and counts of distinct
-    values can't be added: neither is told of several inputs.
+    :param found: what the values of each column are, which says how extremes compare.
     """
     merged = []
-    for a, b in zip(ones, others, strict=True):
-        shortest = [length for length in (a[5], b[5]) if length is not None]
-        longest = [length for length in (a[6], b[6]) if length is not None]
+    for of, a, b in zip(found, ones, others, strict=True):
+        lowest, highest, shortest, longest, hashes = (
+            [one for one in (a[n], b[n]) if one is not None] for n in range(3, 8)
+        )
+        as_value = _comparable(of)
         merged.append(
             [
                 (a[0] or 0) + (b[0] or 0),
                 (a[1] or 0) + (b[1] or 0),
                 None,
-                None,
-                None,
+                min(lowest, key=as_value, default=None),
+                max(highest, key=as_value, default=None),
                 min(shortest, default=None),
                 max(longest, default=None),
+                # Of each input the smallest ones: those of both are among them.
+                sorted({one for some in hashes for one in some})[:HASHES] if hashes else None,
             ]
         )
     return merged
 
 
-def _in_words(text: exp.Expr, words: Collection[str]) -> exp.Expr:
-    if not words:
-        return exp.Literal.number(0)
-    literals = [exp.Literal.string(word) for word in sorted(words)]
-    return exp.CountIf(this=exp.In(this=text.copy(), expressions=literals))
+def _comparable(found: ValueFacts) -> Callable[[str], Any]:
+    """How texts of values compare; those of dates and times do as they stand."""
+    if found.type.is_integer or found.type.kind == "decimal":
+        return Decimal
+    return float if found.type.is_number else str
 
 
-def _ordered(field: Field, found: ValueFacts, column: exp.Expr) -> exp.Expr | None:
+def ordered_value(column: exp.Expr, found: ValueFacts, *, stored: Kind) -> exp.Expr | None:
     """Give what extremes are taken of: numbers and dates as such, also where they are text."""
-    if field.type.kind in _NESTED:
+    if stored in _NESTED:
         return None
-    if field.type.kind != "string":
+    if stored != "string":
         return column.copy()
     target = _ORDERED.get(found.type.kind)
     if target is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airflow_etl_provider.engines.sources.compression import PACKED_SUFFIXES
 
-__all__ = ["group_names", "pattern_of"]
+__all__ = ["group_names", "partitions_of", "pattern_of"]
 
 _READ = (".csv", ".tsv", ".tab", ".psv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 _COUNTED = re.compile(r"\d+")
@@ -46,6 +46,12 @@ def pattern_of(path: str) -> str:
     stem, dot, suffixes = name.partition(".")
     counted = re.sub(r"\*(?:[-_T:]?\*)+", "*", _COUNTED.sub("*", _escaped(stem)))
     return f"{'/'.join(parts)}{slash}{counted}{dot}{_escaped(suffixes)}"
+
+
+def partitions_of(location: str) -> tuple[str, ...]:
+    """Name the columns that the folders of a location are partitioned by, in Hive's way."""
+    found = (_PARTITION.fullmatch(part) for part in location.split("/")[:-1])
+    return tuple(match[1] for match in found if match)
 
 
 def _is_read(name: str) -> bool:

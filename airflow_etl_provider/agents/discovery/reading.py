@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlglot import exp
 
+from airflow_etl_provider.agents.discovery.spread import hash_probe
 from airflow_etl_provider.engines.sources.base import Sampled
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _MOST_CHARACTERS = 16 * 1024
 _BYTES, _SAMPLE_BYTES = 32, 32 * 2**20
 """What the engine reserves for each value that it may draw, measured; and for all of them."""
 
-_AGGREGATES = 7
+_AGGREGATES = 8
 _AT_ONCE = 400
 """Columns that one query takes: more make it slow to plan, and the memory full."""
 
@@ -130,6 +131,42 @@ class Reading:
         """Count the different combinations of some fields among the rows that were looked at."""
         chosen = self._rows.select(list(numbers))
         return int(chosen.group_by(chosen.column_names).aggregate([]).num_rows)
+
+    def ask_sample(
+        self, expressions: Callable[[int, exp.Column], Sequence[exp.Expr]]
+    ) -> list[list[object]]:
+        """Ask aggregates of the rows that were looked at.
+
+        :param expressions: by the number of a field and the column of its text.
+        :returns: by field, what each of them gave.
+        """
+        found: list[list[object]] = []
+        for start in range(0, len(self._names), _AT_ONCE):
+            chosen = self._rows.select(range(start, min(start + _AT_ONCE, len(self._names))))
+            asked = [
+                list(expressions(start + n, _column(alias)))
+                for n, alias in enumerate(chosen.column_names)
+            ]
+            self._connection.register("looked_at", chosen)
+            try:
+                query = exp.select(exp.Count(this=exp.Star()), *[e for es in asked for e in es])
+                sql = query.from_("looked_at").sql("duckdb")
+                answer = iter(self._connection.execute(sql).fetchall()[0][1:])
+            finally:
+                self._connection.unregister("looked_at")
+            found += [[next(answer) for _ in es] for es in asked]
+        return found
+
+    def hashing(self) -> str:
+        """Name the way of hashing, which another version of the engine may not share."""
+        sql = exp.select(hash_probe()).sql("duckdb")
+        return format(self._connection.execute(sql).fetchall()[0][0], "x")
+
+    def distinct_values(self, number: int) -> int:
+        """Count the different values of one field among the rows that were looked at."""
+        import pyarrow.compute as pc
+
+        return int(pc.count_distinct(self._rows.column(number), mode="only_valid").as_py())
 
     def count(
         self,

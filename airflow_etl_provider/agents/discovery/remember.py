@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_etl_provider.agents.discovery.drift.changes import SCHEMA_KINDS, worst
+from airflow_etl_provider.agents.discovery.drift.compare import compare_profiles
+from airflow_etl_provider.agents.discovery.drift.impact import find_readers, with_impact
+from airflow_etl_provider.agents.discovery.records import (
+    column_of,
+    last_profiles,
+    profile_from_record,
+    record_of_profile,
+)
 from airflow_etl_provider.bus.event import new_event
 from airflow_etl_provider.contracts.profile import DatasetProfile
 from airflow_etl_provider.contracts.schema import Field, Schema
-from airflow_etl_provider.metadata.queries import Query
+from airflow_etl_provider.engines.strict_json import to_json
+from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.metadata.records import (
     DatasetRecord,
-    ProfileRecord,
+    DecisionRecord,
     SchemaVersionRecord,
     stable_id,
 )
@@ -19,13 +30,15 @@ from airflow_etl_provider.metadata.records import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_etl_provider.contracts.profile import FieldProfile, NotRead
+    from airflow_etl_provider.agents.discovery.drift.changes import DataChange
+    from airflow_etl_provider.contracts.profile import NotRead
+    from airflow_etl_provider.metadata.records import ProfileRecord
     from airflow_etl_provider.metadata.store import MetadataStore
 
-__all__ = ["PERSONAL", "Remembered", "remember"]
+__all__ = ["Remembered", "remember"]
 
-PERSONAL = "personal"
-"""The tag of a column whose values say something of a person."""
+_MOST_CHANGES = 100
+"""That a decision and a schema version keep; a table with thousands of new columns has more."""
 
 _GONE = ("source_not_found", "target_missing")
 
@@ -38,6 +51,7 @@ class Remembered:
     :param new: nobody had seen it before.
     :param changed: its schema is another one than before.
     :param profiled: a profile was written, because something in it differs from the last one.
+    :param changes: against the last look, the most severe first.
     """
 
     dataset_id: str
@@ -46,6 +60,7 @@ class Remembered:
     new: bool = False
     changed: bool = False
     profiled: bool = False
+    changes: tuple[DataChange, ...] = ()
 
 
 def remember(
@@ -69,8 +84,10 @@ def remember(
         if there is not None and there.missing_since is None and found.code in _GONE:
             store.record([replace(there, seen_at=at, missing_since=at)])
         return Remembered(dataset_id, found.name)
-    columns = tuple(_column(field) for field in found.fields)
+    columns = tuple(column_of(field) for field in found.fields)
     fingerprint = Schema(tuple(Field(f.name, f.stored) for f in found.fields)).fingerprint
+    last = next(iter(last_profiles(store, dataset_id)), None)
+    changes = _changes(store, found, last)
     schema = store.record_schema(
         SchemaVersionRecord(
             dataset_id=dataset_id,
@@ -81,10 +98,13 @@ def remember(
             ),
             valid_from=at,
             run_id=run_id,
+            changes=tuple(change.to_dict() for change in changes if change.kind in SCHEMA_KINDS)[
+                :_MOST_CHANGES
+            ],
         )
     )
-    profile = _profile(dataset_id, found, fingerprint, at=at, run_id=run_id)
-    profiled = _differs(profile, _last_profile(store, dataset_id))
+    profile = record_of_profile(dataset_id, found, fingerprint=fingerprint, at=at, run_id=run_id)
+    profiled = _differs(profile, last)
     entry = DatasetRecord(
         id=dataset_id,
         name=found.name,
@@ -102,8 +122,12 @@ def remember(
         rows=found.rows,
         bytes=found.bytes_read or None,
     )
-    store.record([entry, profile] if profiled else [entry])
+    # What is told comes before what is remembered: whoever stops in between tells it again, with
+    # the same ids, and whoever stops afterwards has told it.
     _tell(store, found.name, schema, at=at)
+    if changes and last is not None:
+        _alert(store, entry, changes, since=last.measured_at, run_id=run_id)
+    store.record([entry, profile] if profiled else [entry])
     return Remembered(
         dataset_id,
         found.name,
@@ -111,7 +135,88 @@ def remember(
         new=there is None,
         changed=there is not None and there.fingerprint not in (None, fingerprint),
         profiled=profiled,
+        changes=changes,
     )
+
+
+def _changes(
+    store: MetadataStore, found: DatasetProfile, last: ProfileRecord | None
+) -> tuple[DataChange, ...]:
+    """Compare with the last look, and look up who reads what changed."""
+    if last is None:
+        return ()
+    try:
+        was = profile_from_record(last, name=found.name, location=found.location)
+    except SpecificationError:
+        # Written by a version that is not known here: this look is the first one.
+        return ()
+    changes = compare_profiles(was, found)
+    if not changes:
+        return ()
+    readers = find_readers(store, found.name)
+    return tuple(with_impact(change, readers) for change in changes)
+
+
+def _alert(
+    store: MetadataStore,
+    dataset: DatasetRecord,
+    changes: tuple[DataChange, ...],
+    *,
+    since: datetime,
+    run_id: str | None,
+) -> None:
+    """Put the changes into the log of decisions, and tell of them.
+
+    Both have ids that a retry makes again: of the look before, and of what changed since.
+    """
+    told = [change.to_dict() for change in changes[:_MOST_CHANGES]]
+    same = hashlib.sha256(to_json(told).encode()).hexdigest()
+    decision = stable_id("decision", dataset.id, since.isoformat(), same)
+    severity = worst(changes)
+    breaking = sum(change.effect == "breaking" for change in changes)
+    store.record(
+        [
+            DecisionRecord(
+                id=decision,
+                agent="discovery",
+                actor="discovery",
+                basis="rule",
+                action="alert",
+                subject=f"dataset/{dataset.id}",
+                at=dataset.seen_at,
+                updated_at=dataset.seen_at,
+                run_id=run_id,
+                reasoning="; ".join(change.message for change in changes[:5]),
+                evidence={
+                    "dataset": dataset.name,
+                    "severity": severity,
+                    "changes": told,
+                    "changes_count": len(changes),
+                },
+            )
+        ]
+    )
+    store.append_events(
+        [
+            new_event(
+                "dataset_drifted",
+                key=_key(dataset.name, dataset.id),
+                at=dataset.seen_at,
+                facts={
+                    "dataset": dataset.name,
+                    "severity": severity,
+                    "changes": len(changes),
+                    "breaking": breaking,
+                    "decision": decision,
+                },
+                same=decision,
+            )
+        ]
+    )
+
+
+def _key(name: str, dataset_id: str) -> str:
+    return name if len(name) <= 250 else dataset_id
 
 
 def _tell(store: MetadataStore, name: str, schema: SchemaVersionRecord, *, at: datetime) -> None:
@@ -120,55 +225,9 @@ def _tell(store: MetadataStore, name: str, schema: SchemaVersionRecord, *, at: d
     facts: dict[str, Any] = {"dataset": name}
     if schema.version > 1:
         facts["fingerprint"] = schema.fingerprint
-    key = name if len(name) <= 250 else schema.dataset_id
     same = f"{schema.dataset_id}/{schema.version}"
+    key = _key(name, schema.dataset_id)
     store.append_events([new_event(kind, key=key, at=at, facts=facts, same=same)])
-
-
-def _column(field: FieldProfile) -> dict[str, Any]:
-    tags = [PERSONAL] if field.personal else []
-    if field.semantic_type:
-        tags.append(field.semantic_type)
-    column = {"name": field.name, "type": str(field.type), "nullable": field.nullable}
-    return column | {"tags": tags} if tags else column
-
-
-def _profile(
-    dataset_id: str,
-    found: DatasetProfile,
-    fingerprint: str,
-    *,
-    at: datetime,
-    run_id: str | None,
-) -> ProfileRecord:
-    columns = {}
-    for field in found.fields:
-        facts = field.to_dict()
-        facts["tags"] = _column(field).get("tags", [])
-        columns[facts.pop("name")] = facts
-    method = {
-        "looked_at": found.looked_at,
-        "margin": round(found.margin, 4),
-        "keys": [list(key) for key in found.keys],
-        "format": found.format,
-        "rejected": found.rejected,
-        "inputs": found.inputs,
-    }
-    return ProfileRecord(
-        dataset_id=dataset_id,
-        measured_at=at,
-        rows=found.rows,
-        columns=columns,
-        bytes=found.bytes_read or None,
-        fingerprint=fingerprint,
-        run_id=run_id,
-        method=method,
-    )
-
-
-def _last_profile(store: MetadataStore, dataset_id: str) -> ProfileRecord | None:
-    page = store.find(Query(ProfileRecord, equals={"dataset_id": dataset_id}, limit=1))
-    return page.items[0] if page.items else None
 
 
 def _differs(profile: ProfileRecord, last: ProfileRecord | None) -> bool:

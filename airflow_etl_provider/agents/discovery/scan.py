@@ -15,7 +15,7 @@ from airflow_etl_provider.agents.discovery.discover import SAMPLE_ROWS, profile_
 from airflow_etl_provider.agents.discovery.grouping import group_names
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
-from airflow_etl_provider.engines.sources.tables.listing import list_tables
+from airflow_etl_provider.engines.sources.tables.listing import DATABASES, list_tables
 from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
 
@@ -47,7 +47,8 @@ def discover(
     are one dataset. Of a database all tables and views are looked at.
 
     :param place: a file, a folder, a pattern or a URL; a word that is none of these, and the place
-        with `tables`, is an Airflow connection.
+        with `tables`, is an Airflow connection, `warehouse/sales.orders` a table or location of
+        one.
     :param connection: that the place is relative to.
     :param tables: tables of the connection that `place` names.
     :param include: patterns of names (`sales.*`): of a folder or database only these.
@@ -64,6 +65,8 @@ def discover(
             specs = [SourceSpec(connection=place, table=table) for table in tables]
         elif tables:
             specs = [SourceSpec(connection=place, table=table) for table in tables]
+        elif connection is None and (inside := _inside_connection(place, base, connections)):
+            specs = [inside]
         else:
             specs = [
                 SourceSpec(connection=connection, location=location)
@@ -120,6 +123,22 @@ def _is_connection(place: str, base: Path | None) -> bool:
         re.fullmatch(r"[A-Za-z0-9_-]+", place) is not None
         and not ((base or Path()) / place).exists()
     )
+
+
+def _inside_connection(
+    place: str, base: Path | None, connections: Connections
+) -> SourceSpec | None:
+    """Read `warehouse/sales.orders`, unless a folder of that name is there."""
+    name, slash, rest = place.partition("/")
+    if not slash or not rest or not _is_connection(name, base):
+        return None
+    try:
+        found = connections(name)
+    except ConnectionNotFoundError:
+        return None
+    if found.kind in DATABASES:
+        return SourceSpec(connection=name, table=rest)
+    return SourceSpec(connection=name, location=rest)
 
 
 def _is_wanted(name: str, *, include: Sequence[str], exclude: Sequence[str]) -> bool:

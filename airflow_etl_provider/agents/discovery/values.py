@@ -16,6 +16,8 @@ from airflow_etl_provider.contracts.types import LogicalType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_etl_provider.contracts.types import Kind
+
 __all__ = ["ENOUGH", "ValueFacts", "shapes_of", "understand"]
 
 ENOUGH = 0.98
@@ -58,6 +60,7 @@ class ValueFacts:
 
     :param share: of the values that are none of `nulls`, those that are of the type.
     :param nulls: texts that stand for NULL.
+    :param almost: of text: a type that at least half of the values have, and their share.
     """
 
     type: LogicalType
@@ -66,6 +69,7 @@ class ValueFacts:
     unit: str | None = None
     nulls: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    almost: tuple[Kind, float] | None = None
 
 
 def understand(values: Mapping[str, int]) -> ValueFacts:
@@ -78,7 +82,8 @@ def understand(values: Mapping[str, int]) -> ValueFacts:
     """
     doubtful = null_words(values, all_words=True)
     rest = {text: count for text, count in values.items() if text not in doubtful}
-    found = _typed({text.strip(): count for text, count in rest.items()})
+    stripped = {text.strip(): count for text, count in rest.items()}
+    found = _typed(stripped, enough=ENOUGH)
     if found is not None:
         numbers = null_numbers(rest) if found.type.kind in ("int64", "decimal", "float64") else {}
         return replace(found, nulls=doubtful | numbers)
@@ -86,10 +91,22 @@ def understand(values: Mapping[str, int]) -> ValueFacts:
     codes = [t for t in rest if len(t) > 1 and t[0] == "0" and t.isdigit()]
     digits = sum(count for text, count in rest.items() if text.isdigit())
     form = "leading zeros" if codes and digits >= ENOUGH * sum(rest.values()) else None
-    return ValueFacts(STRING, format=form, nulls=certain)
+    return ValueFacts(
+        STRING, format=form, nulls=certain, almost=_almost(stripped, coded=bool(codes))
+    )
 
 
-def _typed(values: dict[str, int]) -> ValueFacts | None:
+def _almost(values: dict[str, int], *, coded: bool) -> tuple[Kind, float] | None:
+    """Tell what the column would be without its exceptions: with fewer of them it will be that."""
+    if coded:
+        total = sum(values.values())
+        plain = sum(n for t, n in values.items() if t.isdigit() and (t == "0" or t[0] != "0"))
+        return ("int64", plain / total) if 2 * plain >= total else None
+    found = _typed(values, enough=0.5)
+    return None if found is None else (found.type.kind, found.share)
+
+
+def _typed(values: dict[str, int], *, enough: float) -> ValueFacts | None:
     total = sum(values.values())
     if not total:
         return None
@@ -99,14 +116,14 @@ def _typed(values: dict[str, int]) -> ValueFacts | None:
             # Which of a pair's words is which is told by its order.
             plain = pair == ("true", "false") or len(lowered) == 1
             return ValueFacts(LogicalType("bool"), format=None if plain else "/".join(pair))
-    date = find_date_format(values, enough=ENOUGH)
+    date = find_date_format(values, enough=enough)
     if date is not None:
         twofold = len(date.formats) > 1
         notes = ("Nothing tells day from month: no value has a day above twelve.",)
         iso = date.formats[0] in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z")
         form = None if iso else " | ".join(date.formats)
         return ValueFacts(LogicalType(date.kind), date.share, form, notes=notes if twofold else ())  # type: ignore[arg-type]
-    number = find_number_format(values, enough=ENOUGH)
+    number = find_number_format(values, enough=enough)
     if number is not None:
         unsure = ("A single separator may be for thousands or for decimals.",)
         return ValueFacts(
@@ -118,7 +135,7 @@ def _typed(values: dict[str, int]) -> ValueFacts | None:
         )
     for kind, fits in (("time", _TIME.fullmatch), ("uuid", _UUID.fullmatch), ("json", _is_json)):
         share = sum(count for text, count in values.items() if fits(text)) / total
-        if share >= ENOUGH:
+        if share >= enough:
             return ValueFacts(LogicalType(kind), share)  # type: ignore[arg-type]
     return None
 

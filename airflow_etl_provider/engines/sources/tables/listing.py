@@ -13,7 +13,10 @@ from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError, Sp
 if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connection
 
-__all__ = ["list_tables"]
+__all__ = ["DATABASES", "list_tables"]
+
+DATABASES = ("postgres", "duckdb", "sqlite")
+"""The types of connections whose tables can be listed."""
 
 _OURS = "_etl_"
 """Ledgers and epochs: where the loads of a target are written down, and no data."""

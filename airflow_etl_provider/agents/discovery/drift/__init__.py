@@ -1,0 +1,1 @@
+"""Notice: what is another way than it was, told apart from chance."""
