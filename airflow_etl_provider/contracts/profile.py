@@ -177,6 +177,8 @@ class DatasetProfile:
     :param margin: a share measured on those is wrong by more than this in one of twenty cases; 0
         where all rows were looked at.
     :param keys: columns, or pairs of them, whose values are all there and all different.
+    :param dependencies: of a column, those that it determines among the rows that were looked at:
+        the same postal code, the same city.
     :param primary_key: that is declared, () where none is.
     :param partitions: the columns that folders are named by (`day=2026-01-01`).
     :param hashing: of the sketches; those of another one can't be compared.
@@ -195,6 +197,7 @@ class DatasetProfile:
     margin: float = 0.0
     dialect: dict[str, Any] | None = None
     keys: tuple[tuple[str, ...], ...] = ()
+    dependencies: tuple[tuple[str, tuple[str, ...]], ...] = ()
     primary_key: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
     hashing: str = ""
@@ -212,6 +215,7 @@ class DatasetProfile:
             "rows_rejected": self.rejected,
             "fields": [field.to_dict() for field in self.fields],
             "keys": [list(key) for key in self.keys],
+            "dependencies": {name: list(others) for name, others in self.dependencies},
             "primary_key": list(self.primary_key),
             "partitions": list(self.partitions),
             "profile": {
@@ -246,6 +250,9 @@ class DatasetProfile:
                 margin=float(method.get("margin", 0.0)),
                 dialect=found.get("dialect"),
                 keys=tuple(tuple(key) for key in found.get("keys", ())),
+                dependencies=tuple(
+                    (name, tuple(others)) for name, others in found.get("dependencies", {}).items()
+                ),
                 primary_key=tuple(found.get("primary_key", ())),
                 partitions=tuple(found.get("partitions", ())),
                 hashing=str(method.get("hashing", "")),

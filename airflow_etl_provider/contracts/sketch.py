@@ -12,11 +12,17 @@ from airflow_etl_provider.exceptions import SpecificationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SIZE", "Overlap", "Sketch", "sketch_of"]
+__all__ = ["HELD", "HELD_OF_KEYS", "SIZE", "Overlap", "Sketch", "sketch_of"]
 
 SIZE = 128
-"""Hashes that are kept: shares that are estimated from them are off by 4.4 % at most (one standard
-deviation)."""
+"""Hashes that are written down: shares that are estimated from them are off by 4.4 % at most (one
+standard deviation)."""
+
+HELD = 512
+"""Hashes that are held as long as datasets are compared with each other."""
+
+HELD_OF_KEYS = 2048
+"""Of columns that tell rows apart: others are looked for among their values."""
 
 _BYTES = 6
 
@@ -71,9 +77,10 @@ class Sketch:
         return Overlap(len(mine & others), len(mine | others))
 
     def __str__(self) -> str:
-        packed = b"".join(one.to_bytes(_BYTES, "big") for one in self.hashes)
+        written = self.hashes[:SIZE]
+        packed = b"".join(one.to_bytes(_BYTES, "big") for one in written)
         text = base64.b64encode(packed).decode("ascii")
-        return f"{'all' if self.complete else 'kmv'}:{text}"
+        return f"{'all' if self.complete and len(self.hashes) <= SIZE else 'kmv'}:{text}"
 
     @classmethod
     def parse(cls, text: str) -> Sketch:
@@ -94,7 +101,7 @@ class Sketch:
         return cls(tuple(hashes), complete=kind == "all")
 
 
-def sketch_of(hashes: Iterable[int], *, size: int = SIZE) -> Sketch:
+def sketch_of(hashes: Iterable[int], *, size: int) -> Sketch:
     """Sketch values by the 64-bit hashes of all of them, or of at least the `size + 1` smallest."""
     ordered = sorted({one >> 64 - 8 * _BYTES for one in hashes})
     return Sketch(tuple(ordered[:size]), complete=len(ordered) <= size)

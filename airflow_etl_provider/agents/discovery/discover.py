@@ -45,6 +45,7 @@ MEMORY = 256 * 2**20
 _TOP, _CATEGORIES = 10, 50
 _MEASURES = ("float32", "float64", "bool", "json", "array", "struct", "binary", "duration")
 _MOST_FOR_PAIRS = 8
+_DEPENDENT = ("bool", "decimal", "float64")
 _UNIQUE_ENOUGH = 0.7
 """Distinct counts are off by 2.6 % (one standard deviation, measured), with DuckDB 1.5 by 14 %:
 above this share of the rows a column may be a key, which the rows that were looked at decide."""
@@ -102,12 +103,13 @@ class _Profile:
         self._spreads = measure_spreads(reading, self._found)
 
     def finish(self, *, name: str, location: str) -> DatasetProfile:
+        personal = self._likely_personal()
         counted = self._reading.count(
             [
-                aggregates_of(field, found, hashed=spread.hashed)
-                for field, found, spread in zip(
-                    self._fields, self._found, self._spreads, strict=True
+                aggregates_of(
+                    field, self._found[n], hashed=self._spreads[n].hashed and n not in personal
                 )
+                for n, field in enumerate(self._fields)
             ],
             merge=partial(merge_facts, self._found),
         )
@@ -138,15 +140,41 @@ class _Profile:
             margin=0.0 if whole else 0.98 / math.sqrt(max(looked_at, 1)),
             dialect=_dialect_of(self._source),
             fields=tuple(
-                self._profile(n, facts[n], distinct[n], meanings[n], rows=counted.rows, whole=whole)
+                self._profile(
+                    n,
+                    facts[n],
+                    distinct[n],
+                    meanings[n],
+                    rows=counted.rows,
+                    whole=whole,
+                    key=(n,) in keys,
+                )
                 for n in range(len(self._fields))
             ),
+            dependencies=self._dependencies(facts, distinct, rows=counted.rows),
             primary_key=self._source.key if isinstance(self._source, TableSource) else (),
             partitions=partitions_of(location),
             hashing=self._reading.hashing(),
             keys=tuple(tuple(self._fields[n].name for n in key) for key in keys),
             notes=tuple(dict.fromkeys(counted.notes)),
         )
+
+    def _likely_personal(self) -> set[int]:
+        """Tell, before all rows are read, of which columns no value will be told."""
+        meanings = find_meanings(
+            [
+                Column(
+                    name=field.name,
+                    type=found.type,
+                    values={t: c for t, c in values.items() if t not in found.nulls},
+                    distinct_share=len(values) / max(sum(values.values()), 1),
+                )
+                for field, found, values in zip(
+                    self._fields, self._found, self._values, strict=True
+                )
+            ]
+        )
+        return {n for n, meaning in enumerate(meanings) if meaning and meaning.personal}
 
     def _distinct(self, number: int, facts: Facts) -> int:
         values = self._values[number]
@@ -178,6 +206,23 @@ class _Profile:
         ]
         return [pair for pair in pairs if self._reading.distinct(pair) == looked_at]
 
+    def _dependencies(
+        self, facts: list[Facts], distinct: list[int], *, rows: int
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Tell which columns determine others; those with a value of their own in every row do."""
+        likely = [
+            n
+            for n, one in enumerate(facts)
+            if 1 < distinct[n] < _UNIQUE_ENOUGH * max(one.present, 1)
+            and (_may_identify(self._found[n]) or self._found[n].type.kind in _DEPENDENT)
+        ]
+        likely.sort(key=lambda n: distinct[n])
+        found = self._reading.dependencies(likely) if rows else []
+        return tuple(
+            (self._fields[left].name, tuple(self._fields[n].name for n in right))
+            for left, right in sorted(found)
+        )
+
     def _column(
         self,
         number: int,
@@ -208,6 +253,7 @@ class _Profile:
         *,
         rows: int,
         whole: bool,
+        key: bool,
     ) -> FieldProfile:
         field, found, values = self._fields[number], self._found[number], self._values[number]
         spread = self._spreads[number]
@@ -240,7 +286,7 @@ class _Profile:
             quantiles=quantiles,
             quantiles_of=quantiles_are_of,
             repeats=spread.repeats,
-            sketch=None if personal else spread.sketch(facts, whole=whole),
+            sketch=None if personal else spread.sketch(facts, whole=whole, key=key),
         )
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlglot import exp
 
+from airflow_etl_provider.agents.discovery.dependencies import find_dependencies
 from airflow_etl_provider.agents.discovery.spread import hash_probe
 from airflow_etl_provider.engines.sources.base import Sampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -132,41 +133,51 @@ class Reading:
         chosen = self._rows.select(list(numbers))
         return int(chosen.group_by(chosen.column_names).aggregate([]).num_rows)
 
-    def ask_sample(
+    def compute(
         self, expressions: Callable[[int, exp.Column], Sequence[exp.Expr]]
-    ) -> list[list[object]]:
-        """Ask aggregates of the rows that were looked at.
+    ) -> Iterator[list[pa.ChunkedArray]]:
+        """Compute, of the rows that were looked at, some columns for each field, field by field.
 
         :param expressions: by the number of a field and the column of its text.
-        :returns: by field, what each of them gave.
         """
-        found: list[list[object]] = []
         for start in range(0, len(self._names), _AT_ONCE):
             chosen = self._rows.select(range(start, min(start + _AT_ONCE, len(self._names))))
             asked = [
                 list(expressions(start + n, _column(alias)))
                 for n, alias in enumerate(chosen.column_names)
             ]
+            flat = [one for some in asked for one in some]
             self._connection.register("looked_at", chosen)
             try:
-                query = exp.select(exp.Count(this=exp.Star()), *[e for es in asked for e in es])
+                query = exp.select(
+                    *(
+                        exp.alias_(one, alias)
+                        for one, alias in zip(flat, _numbered(flat), strict=True)
+                    )
+                )
                 sql = query.from_("looked_at").sql("duckdb")
-                answer = iter(self._connection.execute(sql).fetchall()[0][1:])
+                columns = iter(self._connection.sql(sql).to_arrow_table().columns)
             finally:
                 self._connection.unregister("looked_at")
-            found += [[next(answer) for _ in es] for es in asked]
-        return found
+            for some in asked:
+                yield [next(columns) for _ in some]
+
+    def dependencies(self, numbers: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+        """Find fields that determine others among the rows that were looked at."""
+        return find_dependencies(self._rows, numbers)
 
     def hashing(self) -> str:
         """Name the way of hashing, which another version of the engine may not share."""
         sql = exp.select(hash_probe()).sql("duckdb")
         return format(self._connection.execute(sql).fetchall()[0][0], "x")
 
-    def distinct_values(self, number: int) -> int:
-        """Count the different values of one field among the rows that were looked at."""
+    def present(self, number: int) -> tuple[int, int]:
+        """Count the looked-at values of one field, and the different ones among them."""
         import pyarrow.compute as pc
 
-        return int(pc.count_distinct(self._rows.column(number), mode="only_valid").as_py())
+        column = self._rows.column(number)
+        distinct = pc.count_distinct(column, mode="only_valid").as_py()
+        return len(column) - column.null_count, int(distinct)
 
     def count(
         self,
@@ -236,6 +247,6 @@ def _column(name: str) -> exp.Column:
     return exp.column(name, quoted=True)
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
+def _numbered(names: Sequence[object]) -> list[str]:
     """Name the columns of the sample: a source's names may differ in their case only."""
     return [f"c{number}" for number in range(len(names))]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from sqlglot import exp
 
 from airflow_etl_provider.agents.discovery.facts import ordered_value
-from airflow_etl_provider.agents.discovery.spread import hashes_of, lengths_of, quantiles_of
-from airflow_etl_provider.contracts.sketch import SIZE, Sketch, sketch_of
+from airflow_etl_provider.agents.discovery.spread import HASHES, hash_of, length_of, number_of
+from airflow_etl_provider.contracts.sketch import HELD, HELD_OF_KEYS, SIZE, Sketch, sketch_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
     from airflow_etl_provider.agents.discovery.facts import Facts
     from airflow_etl_provider.agents.discovery.reading import Reading
@@ -32,6 +36,9 @@ _OFTEN_NEW = 0.5
 """The share of looked-at values that are different: from here on most others are yet unseen."""
 
 _ENOUGH_HASHES = SIZE // 2
+
+QUANTILES = 33
+"""Points, the extremes among them: every 1/32 of the values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +64,20 @@ class Spread:
             return self.values, "value"
         return self.lengths, "length" if self.lengths else None
 
-    def sketch(self, facts: Facts, *, whole: bool) -> Sketch | None:
+    def sketch(self, facts: Facts, *, whole: bool, key: bool) -> Sketch | None:
         """Sketch the values by all rows, or by those that were looked at.
 
         :param whole: all rows were looked at.
+        :param key: the column tells rows apart.
         """
         if self.hashes is None:
             return None
+        size = HELD_OF_KEYS if key else HELD
         if facts.hashes and not whole:
-            found = sketch_of(facts.hashes)
+            found = sketch_of(facts.hashes, size=size)
             if len(found.hashes) >= _ENOUGH_HASHES:
                 return Sketch(found.hashes, complete=False)
-        found = sketch_of(self.hashes)
+        found = sketch_of(self.hashes, size=size)
         return Sketch(found.hashes, complete=found.complete and whole)
 
 
@@ -79,16 +88,14 @@ def measure_spreads(reading: Reading, found: Sequence[ValueFacts]) -> list[Sprea
         of, kind = found[number], found[number].type.kind
         value = ordered_value(text, of, stored="string") if kind in _MEASURED else None
         return [
-            exp.Count(this=text.copy()),
-            lengths_of(text, of.nulls) if kind == "string" else exp.Null(),
-            exp.Null() if value is None else quantiles_of(value, text, of.nulls, kind=kind),
-            hashes_of(text, of.nulls) if _is_sketched(of) else exp.Null(),
-            exp.Max(this=exp.Length(this=text.copy())),
+            length_of(text, of.nulls) if kind in (*_SKETCHED, "string") else exp.Null(),
+            exp.Null() if value is None else number_of(value, text, of.nulls, kind=kind),
+            hash_of(text, of.nulls) if _is_sketched(of) else exp.Null(),
         ]
 
     return [
-        _spread(reading, number, answer, sketched=_is_sketched(found[number]))
-        for number, answer in enumerate(reading.ask_sample(wanted))
+        _spread(reading, number, columns, found[number])
+        for number, columns in enumerate(reading.compute(wanted))
     ]
 
 
@@ -97,21 +104,35 @@ def _is_sketched(found: ValueFacts) -> bool:
     return kind in _SKETCHED and not (kind == "decimal" and (found.type.scale or 0) > 0)
 
 
-def _spread(reading: Reading, number: int, answer: list[Any], *, sketched: bool) -> Spread:
-    present, lengths, values, hashes, longest = answer
-    distinct = reading.distinct_values(number)
-    short = sketched and (longest or 0) <= _LONGEST
+def _spread(
+    reading: Reading, number: int, columns: Sequence[pa.ChunkedArray], found: ValueFacts
+) -> Spread:
+    lengths, values, hashes = (_numbers(column) for column in columns)
+    present, distinct = reading.present(number)
+    there, kinds = present - sum(found.nulls.values()), distinct - len(found.nulls)
+    short = _is_sketched(found) and (not len(lengths) or int(lengths.max()) <= _LONGEST)
     return Spread(
-        lengths=_points(lengths),
-        values=_points(values),
-        hashed=short and distinct > _OFTEN_NEW * present,
-        hashes=tuple(hashes or ()) if short else None,
-        repeats=int(present) - distinct,
+        lengths=_quantiles(lengths) if found.type.kind == "string" else (),
+        values=_quantiles(values),
+        hashed=short and kinds > _OFTEN_NEW * there,
+        hashes=tuple(np.unique(hashes)[:HASHES].tolist()) if short else None,
+        repeats=there - kinds,
     )
 
 
-def _points(quantiles: list[float | None] | None) -> tuple[float, ...]:
-    """Quantiles as numbers that JSON has, or none."""
-    points = [float(one) for one in quantiles or () if one is not None]
-    finite = all(abs(one) < float("inf") for one in points)
-    return tuple(float(f"{one:.12g}") for one in points) if finite else ()
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_null(column.type):
+        return np.empty(0)
+    return column.drop_null().to_numpy()
+
+
+def _quantiles(numbers: NDArray[Any]) -> tuple[float, ...]:
+    """Give quantiles that are values themselves, as numbers that JSON has; or none."""
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return ()
+    places = np.ceil(np.linspace(0, 1, QUANTILES) * len(numbers)).astype(int) - 1
+    points = np.sort(numbers)[np.maximum(places, 0)]
+    return tuple(float(f"{point:.12g}") for point in points)

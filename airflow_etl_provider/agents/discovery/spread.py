@@ -11,18 +11,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.types import Kind
 
-__all__ = [
-    "HASHES",
-    "QUANTILES",
-    "hash_probe",
-    "hashes_of",
-    "in_words",
-    "lengths_of",
-    "quantiles_of",
-]
-
-QUANTILES = 33
-"""Points, the extremes among them: every 1/32 of the values."""
+__all__ = ["HASHES", "hash_of", "hash_probe", "hashes_of", "in_words", "length_of", "number_of"]
 
 HASHES = 4096
 """That are held while all rows are counted; values that are there thirty times leave a sketch of
@@ -40,9 +29,13 @@ def hashes_of(text: exp.Expr, nulls: Collection[str]) -> exp.Expr:
 
     Nothing is sorted and nothing is made distinct: of a billion values it holds so many hashes.
     """
-    hashed = exp.Anonymous(this="hash", expressions=[text.copy()])
-    smallest = exp.Anonymous(this="min", expressions=[hashed, exp.Literal.number(HASHES)])
+    smallest = exp.Anonymous(this="min", expressions=[_hash(text), exp.Literal.number(HASHES)])
     return exp.Filter(this=smallest, expression=exp.Where(this=_there(text, nulls)))
+
+
+def hash_of(text: exp.Expr, nulls: Collection[str]) -> exp.Expr:
+    """Give the hash of each text, NULL where it stands for no value."""
+    return _where_there(_hash(text), text, nulls)
 
 
 def hash_probe() -> exp.Expr:
@@ -50,10 +43,8 @@ def hash_probe() -> exp.Expr:
     return exp.Anonymous(this="hash", expressions=[exp.Literal.string("airflow-etl")])
 
 
-def quantiles_of(
-    value: exp.Expr, text: exp.Expr, nulls: Collection[str], *, kind: Kind
-) -> exp.Expr:
-    """Give the aggregate of the quantiles of numbers; of dates and times, in seconds.
+def number_of(value: exp.Expr, text: exp.Expr, nulls: Collection[str], *, kind: Kind) -> exp.Expr:
+    """Give each value as a number; dates and times in seconds.
 
     :param value: what is ordered, in its own type.
     :param text: the same as it is written.
@@ -62,18 +53,20 @@ def quantiles_of(
         number: exp.Expr = exp.Anonymous(this="epoch", expressions=[value])
     else:
         number = exp.TryCast(this=value, to=exp.DataType.build("double", dialect="duckdb"))
-    return _quantiles(number, _there(text, nulls))
+    return _where_there(number, text, nulls)
 
 
-def lengths_of(text: exp.Expr, nulls: Collection[str]) -> exp.Expr:
-    """Give the aggregate of the quantiles of lengths, in characters."""
-    return _quantiles(exp.Length(this=text.copy()), _there(text, nulls))
+def length_of(text: exp.Expr, nulls: Collection[str]) -> exp.Expr:
+    """Give the length of each text, in characters."""
+    return _where_there(exp.Length(this=text.copy()), text, nulls)
 
 
-def _quantiles(number: exp.Expr, there: exp.Expr) -> exp.Expr:
-    points = [exp.Literal.number(f"{n / (QUANTILES - 1):.6f}") for n in range(QUANTILES)]
-    found = exp.Anonymous(this="quantile_disc", expressions=[number, exp.Array(expressions=points)])
-    return exp.Filter(this=found, expression=exp.Where(this=there))
+def _hash(text: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this="hash", expressions=[text.copy()])
+
+
+def _where_there(value: exp.Expr, text: exp.Expr, nulls: Collection[str]) -> exp.Expr:
+    return exp.Case(ifs=[exp.If(this=_there(text, nulls), true=value)])
 
 
 def _there(text: exp.Expr, nulls: Collection[str]) -> exp.Expr:

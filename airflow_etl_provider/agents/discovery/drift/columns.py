@@ -25,6 +25,10 @@ __all__ = ["Look", "categories_of", "column_changes", "spread_of"]
 
 _MOST_CATEGORIES = 50
 _MOSTLY_DIFFERENT = 0.9
+_OTHER_WORDS = 0.3
+"""Cohen's h from which on other words for NULL are news: whether 9999 is one
+among 1 % of the values depends on a few of them."""
+
 _MOVING = ("date", "timestamp", "timestamptz")
 
 
@@ -75,12 +79,15 @@ def _declares(dataset: DatasetProfile) -> bool:
 
 
 def _null_changes(was: Look, now: Look, tests: int) -> Iterator[DataChange]:
-    before, after = _nulls(was, now), _nulls(now, was)
-    same_words = was.field.null_words.keys() == now.field.null_words.keys()
+    before, after = was.field.null_share, now.field.null_share
     rows_before, rows_after = was.dataset.rows, now.dataset.rows
     name = now.field.name
+    difference = shares_differ(before, rows_before, after, rows_after)
+    same_words = was.field.null_words.keys() == now.field.null_words.keys()
+    if not same_words and difference.effect < _OTHER_WORDS:
+        return
     appeared, gone = not before and after > 0, not after and before > 0
-    if same_words and (appeared or gone):
+    if appeared or gone:
         p = (
             all_on_one_side(after * rows_after, here=rows_after, there=rows_before)
             if appeared
@@ -101,7 +108,6 @@ def _null_changes(was: Look, now: Look, tests: int) -> Iterator[DataChange]:
                 evidence={"test": "all on one side", "p": float(f"{p:.3g}")},
             )
             return
-    difference = shares_differ(before, rows_before, after, rows_after)
     if difference.is_news(tests):
         yield DataChange(
             "null_share_changed",
@@ -113,15 +119,6 @@ def _null_changes(was: Look, now: Look, tests: int) -> Iterator[DataChange]:
             now=round(after, 6),
             evidence=difference.to_dict(),
         )
-
-
-def _nulls(look: Look, other: Look) -> float:
-    """The share of NULLs; null words count where both looks know the same ones."""
-    if look.field.null_words.keys() == other.field.null_words.keys():
-        return look.field.null_share
-    words = sum(look.field.null_words.values()) / max(look.dataset.looked_at, 1)
-    # An estimate: words were counted among all rows, each by itself among those looked at.
-    return max(look.field.null_share - words, 0.0)
 
 
 def categories_of(field: FieldProfile) -> dict[str, int]:

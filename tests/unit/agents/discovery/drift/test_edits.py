@@ -49,7 +49,9 @@ def dates(chance, number):
 
 
 def emails(chance, number):
-    return [f"{chance.choice(WORDS)}{chance.randrange(999)}@example{number}.com" for _ in range(ROWS)]
+    return [
+        f"{chance.choice(WORDS)}{chance.randrange(999)}@example{number}.com" for _ in range(ROWS)
+    ]
 
 
 def flags(chance, _number):
