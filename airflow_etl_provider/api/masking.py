@@ -16,7 +16,18 @@ R = TypeVar("R")
 
 MASK = "***"
 
-_VALUES = ("min", "max", "top", "quantiles", "sample", "values", "patterns", "histogram", "mode")
+_VALUES = (
+    "min",
+    "max",
+    "top",
+    "quantiles",
+    "sample",
+    "sketch",
+    "values",
+    "patterns",
+    "histogram",
+    "mode",
+)
 """Facts of a column that are made of its values."""
 
 PERSONAL = "personal"

@@ -12,7 +12,9 @@ from airflow_etl_provider.cli.connections import find_connection
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from airflow_etl_provider.agents.discovery.drift.changes import DataChange
     from airflow_etl_provider.cli.console import Console
     from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile, NotRead
     from airflow_etl_provider.metadata.store import MetadataStore
@@ -22,14 +24,32 @@ __all__ = ["run"]
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Profile each dataset; one that can't be read is told, and the others go on."""
-    from airflow_etl_provider.contracts.profile import NotRead
+    from airflow_etl_provider.agents.discovery.relations import find_relations
+    from airflow_etl_provider.agents.discovery.remember import remember_relations
+    from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 
+    at = datetime.now(timezone.utc)
     found: list[DatasetProfile | NotRead] = []
     with ExitStack() as stack:
         store = stack.enter_context(closing(_open(args.record))) if args.record else None
-        _look(args, console, found, store)
+        _look(args, console, found, store, at)
+        relations = find_relations([one for one in found if isinstance(one, DatasetProfile)])
+        if store is not None:
+            remember_relations(store, relations, at=at)
     if console.json_wanted:
-        console.result({"datasets": [dataset.to_dict() for dataset in found]})
+        console.result(
+            {
+                "datasets": [dataset.to_dict() for dataset in found],
+                "relations": [relation.to_dict() for relation in relations],
+            }
+        )
+    else:
+        for relation in relations:
+            console.out(
+                f"{relation.dataset} ({', '.join(relation.columns)}) refers to {relation.other} "
+                f"({', '.join(relation.key)}): {relation.share:.0%} of its values; "
+                f"{relation.confidence:.2f}"
+            )
     broken = [one for one in found if isinstance(one, NotRead)]
     if console.json_wanted:
         for one in broken:
@@ -48,11 +68,11 @@ def _look(
     console: Console,
     found: list[DatasetProfile | NotRead],
     store: MetadataStore | None,
+    at: datetime,
 ) -> None:
     from airflow_etl_provider.agents.discovery.remember import remember
     from airflow_etl_provider.agents.discovery.scan import discover
 
-    at = datetime.now(timezone.utc)
     for place in args.places:
         for dataset in discover(
             place,
@@ -65,13 +85,14 @@ def _look(
             sample=args.sample,
         ):
             found.append(dataset)
-            if store is not None:
-                remember(store, dataset, at=at)
+            changes = remember(store, dataset, at=at).changes if store is not None else ()
             if not console.json_wanted:
-                _show(dataset, console)
+                _show(dataset, changes, console)
 
 
-def _show(dataset: DatasetProfile | NotRead, console: Console) -> None:
+def _show(
+    dataset: DatasetProfile | NotRead, changes: Sequence[DataChange], console: Console
+) -> None:
     from airflow_etl_provider.contracts.profile import DatasetProfile
 
     if not isinstance(dataset, DatasetProfile):
@@ -96,6 +117,10 @@ def _show(dataset: DatasetProfile | NotRead, console: Console) -> None:
             f"  values of {dataset.looked_at:,} rows were looked at; shares are within "
             f"{dataset.margin:.1%}"
         )
+    for left, right in dataset.dependencies:
+        console.out(f"  {left} determines {', '.join(right)}")
+    for change in changes:
+        console.out(f"  changed ({change.severity}, {change.effect}): {change.message}")
     for note in dataset.notes:
         console.out(f"  note: {note}")
     console.out("")

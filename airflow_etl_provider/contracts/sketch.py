@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,11 +52,11 @@ class Sketch:
     Stream" (RANDOM 2002); of sets, Beyer et al., "On Synopses for Distinct-Value Estimation Under
     Multiset Operations" (SIGMOD 2007).
 
-    :param hashes: 48 bits each.
+    :param hashes: 48 bits each, in eight bytes.
     :param complete: there are no other values.
     """
 
-    hashes: tuple[int, ...]
+    hashes: array[int]
     complete: bool
 
     @property
@@ -88,20 +89,20 @@ class Sketch:
 
         :raises SpecificationError: it is no sketch.
         """
-        kind, _, packed = text.partition(":")
+        kind, colon, packed = text.partition(":")
         try:
             data = base64.b64decode(packed, validate=True)
         except ValueError:
             data = b"?"
-        if kind not in ("all", "kmv") or len(data) % _BYTES:
+        if kind not in ("all", "kmv") or not colon or len(data) % _BYTES:
             raise SpecificationError("A sketch of values can't be read.")
         hashes = (
             int.from_bytes(data[at : at + _BYTES], "big") for at in range(0, len(data), _BYTES)
         )
-        return cls(tuple(hashes), complete=kind == "all")
+        return cls(array("Q", hashes), complete=kind == "all")
 
 
 def sketch_of(hashes: Iterable[int], *, size: int) -> Sketch:
     """Sketch values by the 64-bit hashes of all of them, or of at least the `size + 1` smallest."""
     ordered = sorted({one >> 64 - 8 * _BYTES for one in hashes})
-    return Sketch(tuple(ordered[:size]), complete=len(ordered) <= size)
+    return Sketch(array("Q", ordered[:size]), complete=len(ordered) <= size)

@@ -27,6 +27,7 @@ DEFAULT_DAYS: Mapping[str, int] = MappingProxyType(
     {
         "event_attempt": 30,
         "event": 30,
+        "event_handled": 30,
         "metric": 90,
         "batch": 90,
         "profile": 180,
@@ -38,6 +39,7 @@ DEFAULT_DAYS: Mapping[str, int] = MappingProxyType(
         "model_usage": 365,
         "quarantine": 365,
         "dataset": 365,
+        "relation": 365,
     }
 )
 """Days that a table's records are kept, in the order in which the tables are cleaned."""
@@ -57,6 +59,7 @@ KEPT = (
 _MOMENTS = {
     "event_attempt": "at",
     "event": "at",
+    "event_handled": "handled_at",
     "metric": "at",
     "batch": "ended_at",
     "profile": "measured_at",
@@ -68,6 +71,7 @@ _MOMENTS = {
     "model_usage": "at",
     "quarantine": "updated_at",
     "dataset": "missing_since",
+    "relation": "seen_at",
 }
 
 _FOREVER = 0

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_etl_provider.exceptions import SpecificationError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
     from airflow_etl_provider.metadata.store import MetadataStore
+    from airflow_etl_provider.operators.discovery_findings import Findings
 
 __all__ = ["DataDiscoveryOperator"]
 
@@ -40,6 +41,8 @@ class DataDiscoveryOperator(BaseOperator):
         DataDiscoveryOperator(task_id="exports", locations=["exports/", "s3://lake/orders/*.parquet"])
 
     Nothing is changed where it looks. What it returns holds ids, names and counts, and no value.
+    With an `AssetAlias` among its `outlets`, each dataset that is not as it was makes an event of
+    the asset that is called as the dataset.
 
     :param connection: a database, whose tables and views are looked at; with `locations` what
         those belong to.
@@ -49,6 +52,9 @@ class DataDiscoveryOperator(BaseOperator):
     :param include: patterns of names: of a folder or a database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
+    :param fail_on_drift: changes against the last look that make the task fail at the end, when all
+        was written: `never`, those that are `breaking`, or `any`. They are told in its log and on
+        the event table in any case.
     :param on_not_read: what the task does when a dataset can't be read: `warn`, or `fail` at the
         end, when all others were written. Where none can be read it fails.
     """
@@ -66,11 +72,14 @@ class DataDiscoveryOperator(BaseOperator):
         exclude: Sequence[str] = (),
         sample: int = 20_000,
         on_not_read: Literal["warn", "fail"] = "warn",
+        fail_on_drift: Literal["never", "breaking", "any"] = "never",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if on_not_read not in ("warn", "fail"):
             raise ValueError(f"on_not_read is {on_not_read!r}; allowed: warn, fail.")
+        if fail_on_drift not in ("never", "breaking", "any"):
+            raise ValueError(f"fail_on_drift is {fail_on_drift!r}; allowed: never, breaking, any.")
         if sample < 1:
             raise ValueError(f"sample is {sample!r}; at least one row is looked at.")
         self.connection = connection
@@ -80,6 +89,7 @@ class DataDiscoveryOperator(BaseOperator):
         self.exclude = exclude
         self.sample = sample
         self.on_not_read = on_not_read
+        self.fail_on_drift = fail_on_drift
         self._cancelled = False
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -94,7 +104,7 @@ class DataDiscoveryOperator(BaseOperator):
             if isinstance(error, NEEDS_A_PERSON):
                 raise AirflowFailException(f"{error} [{error.code}]") from None
             raise
-        problem = self._problem(found)
+        problem = self._problem(found) or self._drift(found)
         recording.end_discovery(found, failed=problem)
         if problem is None:
             return found
@@ -111,6 +121,18 @@ class DataDiscoveryOperator(BaseOperator):
         return (
             f"{found['not_read_count']} dataset(s) could not be read. The first is "
             f"{first['name']}: {first['message']} [{first['code']}]"
+        )
+
+    def _drift(self, found: dict[str, Any]) -> str | None:
+        """Say why the task fails for what changed; None where it does not."""
+        counted = {"never": 0, "breaking": found["breaking"], "any": found["changes"]}
+        count = counted[self.fail_on_drift]
+        if not count:
+            return None
+        return (
+            f"{count} change(s) that make it fail ({self.fail_on_drift}) were found; "
+            "the log and the decisions of the discovery agent list them. All was written into "
+            "the catalog: the next run compares with what is there now."
         )
 
     def on_kill(self) -> None:
@@ -161,56 +183,30 @@ class DataDiscoveryOperator(BaseOperator):
         store: MetadataStore | None,
         context: Context,
     ) -> dict[str, Any]:
-        from airflow_etl_provider.agents.discovery.remember import remember
-        from airflow_etl_provider.contracts.profile import NotRead
         from airflow_etl_provider.exceptions import CancelledError
         from airflow_etl_provider.metadata.records import stable_id
+        from airflow_etl_provider.operators.discovery_findings import Findings
 
-        told: list[dict[str, Any]] = []
-        broken: list[dict[str, Any]] = []
-        at = datetime.now(timezone.utc)
         run_id = stable_id("run", run_id_of(context["ti"], retries=self.retries or 0))
+        findings = Findings(store, at=datetime.now(timezone.utc), run_id=run_id)
         for one in found:
             if self._cancelled:
                 raise CancelledError("The discovery was told to stop.")
-            kept = remember(store, one, at=at, run_id=run_id) if store else None
-            if isinstance(one, NotRead):
-                self.log.warning("%s was not read: %s [%s]", one.name, one.reason, one.code)
-                broken.append({"name": one.name, "code": one.code, "message": one.reason})
-                continue
-            personal = sum(field.personal for field in one.fields)
-            said = {
-                "name": one.name,
-                "rows": one.rows,
-                "rejected": one.rejected,
-                "columns": len(one.fields),
-                "personal_columns": personal,
-            }
-            if kept is not None:
-                said |= {
-                    "id": kept.dataset_id,
-                    "schema_version": kept.version,
-                    "new": kept.new,
-                    "changed": kept.changed,
-                }
-            told.append(said)
-            self.log.info(
-                "%s: %s rows, %s columns, %s of them personal%s",
-                one.name,
-                f"{one.rows:,}",
-                len(one.fields),
-                personal,
-                "; its schema is another one" if kept is not None and kept.changed else "",
-            )
-        return {
-            "datasets": told[:DATASETS_IN_XCOM],
-            "datasets_count": len(told),
-            "rows": sum(one["rows"] + one["rejected"] for one in told),
-            "new": sum(bool(one.get("new")) for one in told),
-            "changed": sum(bool(one.get("changed")) for one in told),
-            "not_read": broken[:DATASETS_IN_XCOM],
-            "not_read_count": len(broken),
-        }
+            findings.take(one)
+        findings.relate()
+        self._tell_assets(context, findings)
+        return findings.summary(most=DATASETS_IN_XCOM)
+
+    def _tell_assets(self, context: Context, findings: Findings) -> None:
+        """Make an event of each dataset that is not as it was, for whoever waits for the alias."""
+        aliases = [outlet for outlet in self.outlets if isinstance(outlet, AssetAlias)]
+        if not aliases:
+            return
+        for name, facts in findings.moved.items():
+            # Names of assets are ASCII.
+            asset = Asset(name=name if name.isascii() else str(facts["dataset_id"]))
+            for alias in aliases:
+                context["outlet_events"][alias].add(asset, extra=facts)
 
     def _folder(self) -> Path:
         dag = self.get_dag()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-__all__ = ["EtlEventSensor"]
+__all__ = ["EtlEventSensor", "moment_of"]
 
 
 class EtlEventSensor(BaseSensorOperator):
@@ -75,7 +75,8 @@ class EtlEventSensor(BaseSensorOperator):
                 kinds=self._kinds(),
                 since=self._since(context).isoformat(),
                 pipeline=self.pipeline or "",
-                key=self.key or "",
+                key=self._key(),
+                at_least=self._at_least(),
                 after=after,
                 poll=self.poke_interval,
             ),
@@ -101,7 +102,8 @@ class EtlEventSensor(BaseSensorOperator):
                 store,
                 kinds=self._kinds(),
                 pipeline=self.pipeline or "",
-                key=self.key or "",
+                key=self._key(),
+                at_least=self._at_least(),
                 since=self._since(context),
             )
         return (None if found is None else event_to_dict(found)), after
@@ -116,18 +118,34 @@ class EtlEventSensor(BaseSensorOperator):
         return check_kinds(self.kind)
 
     def _since(self, context: Context) -> datetime:
-        from airflow_etl_provider.exceptions import SpecificationError
-
         if not self.since:
             began: datetime = context["dag_run"].start_date  # type: ignore[assignment]
             return began
-        try:
-            moment = datetime.fromisoformat(self.since.replace("Z", "+00:00"))
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise SpecificationError(
-                f"`since` is {self.since!r}, and no moment with its zone.",
-                hint="Write 2026-11-20T09:14:00Z.",
-            )
-        return moment
+        return moment_of(self.since, key="since")
+
+    def _key(self) -> str:
+        return self.key or ""
+
+    def _at_least(self) -> dict[str, float]:
+        """Facts of an event that fits, with the smallest number of each."""
+        return {}
+
+
+def moment_of(text: str, *, key: str) -> datetime:
+    """Read a moment.
+
+    :param key: what it was given as.
+    :raises SpecificationError: it is none, or has no zone.
+    """
+    from airflow_etl_provider.exceptions import SpecificationError
+
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise SpecificationError(
+            f"`{key}` is {text!r}, and no moment with its zone.",
+            hint="Write 2026-11-20T09:14:00Z.",
+        )
+    return moment

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from airflow_etl_provider.bus.event import Event
     from airflow_etl_provider.metadata.store import EventLog, MetadataStore
@@ -30,6 +30,7 @@ class EtlEventTrigger(BaseTrigger):
     :param kinds: any of these.
     :param pipeline: only of this one; empty for all.
     :param key: only with this one; empty for all.
+    :param at_least: facts that an event must tell, with the smallest number of each.
     :param since: ISO 8601 moment with zone; events from before are passed over.
     :param after: the number in the table to look behind.
     :param poll: seconds between two looks.
@@ -43,6 +44,7 @@ class EtlEventTrigger(BaseTrigger):
         since: str,
         pipeline: str = "",
         key: str = "",
+        at_least: dict[str, float] | None = None,
         after: int = 0,
         poll: float = 5.0,
     ) -> None:
@@ -52,12 +54,13 @@ class EtlEventTrigger(BaseTrigger):
         self.since = since
         self.pipeline = pipeline
         self.key = key
+        self.at_least = at_least or {}
         self.after = after
         self.poll = poll
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what the database keeps of it."""
-        names = ("connection", "kinds", "since", "pipeline", "key", "after", "poll")
+        names = ("connection", "kinds", "since", "pipeline", "key", "at_least", "after", "poll")
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {name: getattr(self, name) for name in names}
 
@@ -71,6 +74,7 @@ class EtlEventTrigger(BaseTrigger):
                     kinds=self.kinds,
                     pipeline=self.pipeline,
                     key=self.key,
+                    at_least=self.at_least,
                     since=datetime.fromisoformat(self.since),
                     after=self.after,
                 )
@@ -95,6 +99,7 @@ def find_event(
     pipeline: str,
     key: str,
     since: datetime,
+    at_least: Mapping[str, float] | None = None,
     after: int = 0,
 ) -> tuple[Event | None, int]:
     """Find the first event that fits, and give the number up to which all were looked at."""
@@ -102,7 +107,11 @@ def find_event(
         page = store.read_events(after=after, limit=_PAGE, kinds=kinds, pipeline=pipeline)
         for sequence, event in page:
             after = sequence
-            if event.at >= since and key in ("", event.key):
+            told = all(
+                isinstance(fact := event.facts.get(name), (int, float)) and fact >= least
+                for name, least in (at_least or {}).items()
+            )
+            if event.at >= since and key in ("", event.key) and told:
                 return event, after
         if len(page) < _PAGE:
             return None, after

@@ -57,6 +57,7 @@ class Reading:
     """One source, opened, in a database of its own.
 
     :param most: rows to look at one by one.
+    :ivar whole: there are no more rows than those that are looked at.
     """
 
     def __init__(self, source: Source, session: ComputeSession, *, most: int) -> None:
@@ -66,6 +67,7 @@ class Reading:
         self._careful: set[InputIdentity] = set()
         self._rows: pa.Table
         self.looked_at = 0
+        self.whole = False
 
     def sample(self) -> None:
         """Draw rows from all over each input: from places in it, or in one reading."""
@@ -87,6 +89,7 @@ class Reading:
         drawn = [
             self._read(input, lambda scan: self._draw(scan, share)) for input in self._source.inputs
         ]
+        self.whole = all(rows.num_rows < share for rows in drawn)
         # Arrow holds them: a table of the engine takes a quarter of a megabyte for each column.
         return pa.concat_tables(drawn)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_etl_provider.agents.discovery.drift.changes import SCHEMA_KINDS, worst
+from airflow_etl_provider.agents.discovery.alerts import (
+    MOST_CHANGES,
+    tell_changes,
+    tell_if_late,
+    tell_schema,
+)
+from airflow_etl_provider.agents.discovery.drift.changes import SCHEMA_KINDS
 from airflow_etl_provider.agents.discovery.drift.compare import compare_profiles
 from airflow_etl_provider.agents.discovery.drift.impact import find_readers, with_impact
 from airflow_etl_provider.agents.discovery.records import (
@@ -15,30 +20,27 @@ from airflow_etl_provider.agents.discovery.records import (
     profile_from_record,
     record_of_profile,
 )
-from airflow_etl_provider.bus.event import new_event
 from airflow_etl_provider.contracts.profile import DatasetProfile
 from airflow_etl_provider.contracts.schema import Field, Schema
-from airflow_etl_provider.engines.strict_json import to_json
 from airflow_etl_provider.exceptions import SpecificationError
 from airflow_etl_provider.metadata.records import (
     DatasetRecord,
-    DecisionRecord,
+    RelationRecord,
     SchemaVersionRecord,
     stable_id,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_etl_provider.agents.discovery.drift.changes import DataChange
+    from airflow_etl_provider.agents.discovery.relations import Relation
     from airflow_etl_provider.contracts.profile import NotRead
     from airflow_etl_provider.metadata.records import ProfileRecord
     from airflow_etl_provider.metadata.store import MetadataStore
 
-__all__ = ["Remembered", "remember"]
-
-_MOST_CHANGES = 100
-"""That a decision and a schema version keep; a table with thousands of new columns has more."""
+__all__ = ["Remembered", "remember", "remember_relations"]
 
 _GONE = ("source_not_found", "target_missing")
 
@@ -99,12 +101,13 @@ def remember(
             valid_from=at,
             run_id=run_id,
             changes=tuple(change.to_dict() for change in changes if change.kind in SCHEMA_KINDS)[
-                :_MOST_CHANGES
+                :MOST_CHANGES
             ],
         )
     )
     profile = record_of_profile(dataset_id, found, fingerprint=fingerprint, at=at, run_id=run_id)
     profiled = _differs(profile, last)
+    late = None if profiled else tell_if_late(store, found.name, dataset_id, at=at, run_id=run_id)
     entry = DatasetRecord(
         id=dataset_id,
         name=found.name,
@@ -124,9 +127,9 @@ def remember(
     )
     # What is told comes before what is remembered: whoever stops in between tells it again, with
     # the same ids, and whoever stops afterwards has told it.
-    _tell(store, found.name, schema, at=at)
+    tell_schema(store, found.name, schema, at=at)
     if changes and last is not None:
-        _alert(store, entry, changes, since=last.measured_at, run_id=run_id)
+        tell_changes(store, entry, changes, since=last.measured_at, run_id=run_id)
     store.record([entry, profile] if profiled else [entry])
     return Remembered(
         dataset_id,
@@ -135,7 +138,36 @@ def remember(
         new=there is None,
         changed=there is not None and there.fingerprint not in (None, fingerprint),
         profiled=profiled,
-        changes=changes,
+        changes=changes if late is None else (*changes, late),
+    )
+
+
+def remember_relations(
+    store: MetadataStore, found: Sequence[Relation], *, at: datetime, run_id: str | None = None
+) -> None:
+    """Write the foreign keys between datasets; those that are there get another moment.
+
+    :raises MetadataUnavailableError: the store can't be reached.
+    """
+    store.record(
+        [
+            RelationRecord(
+                id=stable_id(
+                    "relation", one.dataset, *one.columns, "references", one.other, *one.key
+                ),
+                dataset_id=stable_id("dataset", one.dataset),
+                dataset=one.dataset,
+                columns=one.columns,
+                other_id=stable_id("dataset", one.other),
+                other=one.other,
+                key=one.key,
+                share=one.share,
+                confidence=one.confidence,
+                seen_at=at,
+                run_id=run_id,
+            )
+            for one in found
+        ]
     )
 
 
@@ -155,79 +187,6 @@ def _changes(
         return ()
     readers = find_readers(store, found.name)
     return tuple(with_impact(change, readers) for change in changes)
-
-
-def _alert(
-    store: MetadataStore,
-    dataset: DatasetRecord,
-    changes: tuple[DataChange, ...],
-    *,
-    since: datetime,
-    run_id: str | None,
-) -> None:
-    """Put the changes into the log of decisions, and tell of them.
-
-    Both have ids that a retry makes again: of the look before, and of what changed since.
-    """
-    told = [change.to_dict() for change in changes[:_MOST_CHANGES]]
-    same = hashlib.sha256(to_json(told).encode()).hexdigest()
-    decision = stable_id("decision", dataset.id, since.isoformat(), same)
-    severity = worst(changes)
-    breaking = sum(change.effect == "breaking" for change in changes)
-    store.record(
-        [
-            DecisionRecord(
-                id=decision,
-                agent="discovery",
-                actor="discovery",
-                basis="rule",
-                action="alert",
-                subject=f"dataset/{dataset.id}",
-                at=dataset.seen_at,
-                updated_at=dataset.seen_at,
-                run_id=run_id,
-                reasoning="; ".join(change.message for change in changes[:5]),
-                evidence={
-                    "dataset": dataset.name,
-                    "severity": severity,
-                    "changes": told,
-                    "changes_count": len(changes),
-                },
-            )
-        ]
-    )
-    store.append_events(
-        [
-            new_event(
-                "dataset_drifted",
-                key=_key(dataset.name, dataset.id),
-                at=dataset.seen_at,
-                facts={
-                    "dataset": dataset.name,
-                    "severity": severity,
-                    "changes": len(changes),
-                    "breaking": breaking,
-                    "decision": decision,
-                },
-                same=decision,
-            )
-        ]
-    )
-
-
-def _key(name: str, dataset_id: str) -> str:
-    return name if len(name) <= 250 else dataset_id
-
-
-def _tell(store: MetadataStore, name: str, schema: SchemaVersionRecord, *, at: datetime) -> None:
-    """Append the event of this version; it has one id, so that it is told once however often."""
-    kind = "dataset_discovered" if schema.version == 1 else "schema_changed"
-    facts: dict[str, Any] = {"dataset": name}
-    if schema.version > 1:
-        facts["fingerprint"] = schema.fingerprint
-    same = f"{schema.dataset_id}/{schema.version}"
-    key = _key(name, schema.dataset_id)
-    store.append_events([new_event(kind, key=key, at=at, facts=facts, same=same)])
 
 
 def _differs(profile: ProfileRecord, last: ProfileRecord | None) -> bool:

@@ -114,7 +114,7 @@ def _spread(
     return Spread(
         lengths=_quantiles(lengths) if found.type.kind == "string" else (),
         values=_quantiles(values),
-        hashed=short and kinds > _OFTEN_NEW * there,
+        hashed=short and not reading.whole and kinds > _OFTEN_NEW * there,
         hashes=tuple(np.unique(hashes)[:HASHES].tolist()) if short else None,
         repeats=there - kinds,
     )

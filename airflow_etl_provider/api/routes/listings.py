@@ -33,6 +33,8 @@ _CHAPTERS = {
     "datasets": "catalog",
     "schema-versions": "catalog",
     "profiles": "catalog",
+    "relations": "catalog",
+    "handled-events": "events",
     "contracts": "contracts",
     "failures": "failures",
     "resolutions": "failures",

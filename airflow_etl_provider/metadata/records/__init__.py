@@ -20,8 +20,10 @@ from airflow_etl_provider.metadata.records.catalog import (
     PipelineRecord,
     PipelineVersionRecord,
     ProfileRecord,
+    RelationRecord,
     SchemaVersionRecord,
 )
+from airflow_etl_provider.metadata.records.events import HandledEventRecord
 from airflow_etl_provider.metadata.records.runs import (
     BatchRecord,
     LoadRecord,
@@ -42,6 +44,7 @@ __all__ = [
     "DatasetRecord",
     "DecisionRecord",
     "FailureRecord",
+    "HandledEventRecord",
     "Json",
     "LeaseRecord",
     "LoadRecord",
@@ -52,6 +55,7 @@ __all__ = [
     "ProfileRecord",
     "QuarantineRecord",
     "Record",
+    "RelationRecord",
     "ResolutionRecord",
     "RunRecord",
     "RunStatus",
@@ -66,6 +70,7 @@ RECORDS: tuple[type[Record], ...] = (
     DatasetRecord,
     SchemaVersionRecord,
     ProfileRecord,
+    RelationRecord,
     ContractRecord,
     RunRecord,
     BatchRecord,
@@ -79,5 +84,6 @@ RECORDS: tuple[type[Record], ...] = (
     AgentSettingsRecord,
     AgentSettingsChange,
     ModelUsageRecord,
+    HandledEventRecord,
 )
 """All kinds of records, those that others refer to first. Events are the bus's (`bus.event`)."""

@@ -15,6 +15,7 @@ __all__ = [
     "PipelineRecord",
     "PipelineVersionRecord",
     "ProfileRecord",
+    "RelationRecord",
     "SchemaVersionRecord",
 ]
 
@@ -152,3 +153,31 @@ class ProfileRecord:
     NEWEST_BY: ClassVar[str | None] = None
     ORDER_BY: ClassVar[str] = "measured_at"
     FILTERS: ClassVar[tuple[str, ...]] = ("dataset_id", "run_id")
+
+
+@dataclass(frozen=True, slots=True)
+class RelationRecord:
+    """A foreign key as it was found: columns of one dataset whose values are the key of another.
+
+    :param id: `stable_id("relation", dataset, *columns, "references", other, *key)`.
+    :param share: of the looked-at values, that are keys over there.
+    :param seen_at: when it was last found; one that is no longer found keeps its moment.
+    """
+
+    id: str
+    dataset_id: str
+    dataset: str
+    columns: tuple[str, ...]
+    other_id: str
+    other: str
+    key: tuple[str, ...]
+    share: float
+    confidence: float
+    seen_at: datetime
+    run_id: str | None = None
+
+    COLLECTION: ClassVar[str] = "relation"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+    NEWEST_BY: ClassVar[str | None] = "seen_at"
+    ORDER_BY: ClassVar[str] = "seen_at"
+    FILTERS: ClassVar[tuple[str, ...]] = ("dataset_id", "dataset", "other_id", "other", "run_id")

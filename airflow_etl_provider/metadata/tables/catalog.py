@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, func, text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, Text, func, text
 
 from airflow_etl_provider.metadata.tables.types import METADATA, JsonObject, Moment
 
-__all__ = ["DATASET", "PIPELINE", "PIPELINE_VERSION", "PROFILE", "SCHEMA_VERSION"]
+__all__ = ["DATASET", "PIPELINE", "PIPELINE_VERSION", "PROFILE", "RELATION", "SCHEMA_VERSION"]
 
 PIPELINE = Table(
     "etl_pipeline",
@@ -95,4 +95,23 @@ PROFILE = Table(
     Column("run_id", String(32)),
     Column("method", JsonObject, nullable=False),
     Index("idx_etl_profile_measured", "measured_at"),
+)
+
+RELATION = Table(
+    "etl_relation",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("dataset_id", String(32), nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("columns", JsonObject, nullable=False),
+    Column("other_id", String(32), nullable=False),
+    Column("other", Text, nullable=False),
+    Column("key", JsonObject, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("run_id", String(32)),
+    Index("idx_etl_relation_seen", "seen_at"),
+    Index("idx_etl_relation_dataset", "dataset_id"),
+    Index("idx_etl_relation_other", "other_id"),
 )

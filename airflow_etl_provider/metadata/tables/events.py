@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
 
 from airflow_etl_provider.metadata.tables.types import METADATA, BigCounter, JsonObject, Moment
 
-__all__ = ["EVENT", "EVENT_ATTEMPT", "EVENT_GROUP"]
+__all__ = ["EVENT", "EVENT_ATTEMPT", "EVENT_GROUP", "EVENT_HANDLED"]
 
 EVENT = Table(
     "etl_event",
@@ -41,4 +41,13 @@ EVENT_ATTEMPT = Table(
     Column("at", Moment, nullable=False),
     Column("dead_at", Moment),
     Column("reason", Text),
+)
+
+EVENT_HANDLED = Table(
+    "etl_event_handled",
+    METADATA,
+    Column("group_name", String(250), primary_key=True),
+    Column("event_id", String(64), primary_key=True),
+    Column("handled_at", Moment, nullable=False),
+    Index("idx_etl_event_handled_at", "handled_at"),
 )

@@ -9,15 +9,19 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_etl_provider.agents.discovery.remember import remember
+from airflow_etl_provider.agents.discovery.relations import find_relations
+from airflow_etl_provider.agents.discovery.remember import remember, remember_relations
 from airflow_etl_provider.agents.discovery.scan import discover
 from airflow_etl_provider.cli import main
 from airflow_etl_provider.contracts.profile import NotRead
 from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.queries import CatalogQuery, Query
 from airflow_etl_provider.metadata.records import (
+    ContractRecord,
     DatasetRecord,
+    DecisionRecord,
     ProfileRecord,
+    RelationRecord,
     SchemaVersionRecord,
 )
 from airflow_etl_provider.metadata.sql import SqlStore
@@ -100,7 +104,148 @@ def test_another_schema_is_the_next_version_and_an_event(store, folder):
     assert (kept.version, kept.changed) == (2, True)
     versions = store.find(Query(SchemaVersionRecord)).items
     assert [(v.version, v.valid_to) for v in versions] == [(2, None), (1, NOW + timedelta(days=1))]
-    assert events(store) == ["dataset_discovered", "schema_changed"]
+    assert versions[0].changes[0] | {"evidence": {}} == {
+        "kind": "column_added",
+        "column": "channel",
+        "effect": "additive",
+        "severity": "info",
+        "message": "'channel' (string) is new",
+        "was": None,
+        "now": "string",
+        "evidence": {},
+        "breaks": [],
+    }
+    assert events(store) == ["dataset_discovered", "schema_changed", "dataset_drifted"]
+
+
+def write_orders(folder, *, rows=400, header="id,amount,state", cheap=False):
+    """Orders of which every fifth is paid; with `cheap`, at other prices."""
+    price = 1 if cheap else 1000
+    lines = [f"{n},{price + n % 97}.50,{'paid' if n % 5 else 'new'}" for n in range(rows)]
+    (folder / "orders.csv").write_text("\n".join([header, *lines, ""]))
+
+
+def decisions(store):
+    return store.find(Query(DecisionRecord, equals={"action": "alert"})).items
+
+
+def test_a_change_is_a_decision_and_an_event_told_once(store, folder):
+    write_orders(folder)
+    first = find(folder, store)
+    write_orders(folder, header="id,price,state", cheap=True)
+    kept = find(folder, store, days=1)
+    again = find(folder, store, days=2)
+
+    assert first.changes == ()
+    assert {(c.kind, c.column) for c in kept.changes} == {
+        ("column_removed", "amount"),
+        ("column_added", "price"),
+    }
+    assert again.changes == ()
+    (decision,) = decisions(store)
+    assert (decision.agent, decision.basis, decision.run_id) == ("discovery", "rule", "r")
+    assert len(decision.evidence["changes"]) == 2
+    (told,) = [e for _, e in store.read_events() if e.kind == "dataset_drifted"]
+    assert told.facts["decision"] == decision.id
+    assert (told.facts["breaking"], told.facts["severity"]) == (1, "warning")
+
+
+def test_a_crash_before_the_profile_is_written_tells_the_same_once(store, folder, monkeypatch):
+    write_orders(folder)
+    find(folder, store)
+    write_orders(folder, cheap=True)
+
+    class CrashError(Exception):
+        pass
+
+    def crash(records):
+        if any(isinstance(one, ProfileRecord) for one in records):
+            raise CrashError
+        return record(records)
+
+    record = store.record
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "record", crash)
+        with pytest.raises(CrashError):
+            find(folder, store, days=1)
+    kept = find(folder, store, days=2)
+
+    assert [c.kind for c in kept.changes] == ["distribution_changed"]
+    assert len(decisions(store)) == 1
+    assert events(store) == ["dataset_discovered", "dataset_drifted"]
+
+
+def test_a_change_names_who_reads_the_column(store, folder):
+    write_orders(folder)
+    kept = find(folder, store)
+    name = store.get(DatasetRecord, kept.dataset_id).name
+    contract = store.propose_contract(
+        ContractRecord(
+            name="orders",
+            version=0,
+            status="proposed",
+            body={"columns": {"price": {"from": "amount"}, "state": {"from": ["state"]}}},
+            etag="",
+            created_at=NOW,
+            updated_at=NOW,
+            pipeline="load_orders",
+            source_dataset=name,
+        )
+    )
+    store.decide_contract(
+        "orders", contract.version, status="approved", by="dana", etag=contract.etag
+    )
+    write_orders(folder, header="id,price,state", cheap=True)
+
+    changes = {c.kind: c for c in find(folder, store, days=1).changes}
+
+    removed = changes["column_removed"]
+    assert removed.breaks == ("contract/orders", "pipeline/load_orders")
+    assert removed.severity == "critical"
+    assert changes["column_added"].breaks == ()
+
+
+def test_a_dataset_that_stays_as_it_is_is_late_and_that_is_told_once(store, folder):
+    for day in range(6):
+        write_orders(folder, rows=400 + day)
+        find(folder, store, days=day)
+
+    on_time = find(folder, store, days=6)
+    late = find(folder, store, days=8)
+    later = find(folder, store, days=9)
+
+    assert on_time.changes == ()
+    assert [c.kind for c in late.changes] == [c.kind for c in later.changes] == ["late"]
+    assert events(store).count("dataset_late") == 1
+    assert len(decisions(store)) == 1
+
+
+def test_no_sketch_of_a_personal_column_is_written(store, folder):
+    mails = "".join(f"{n},person{n}@example.com\n" for n in range(200))
+    (folder / "orders.csv").write_text("id,email\n" + mails)
+    find(folder, store)
+
+    (kept,) = profiles(store)
+    assert kept.columns["id"]["sketch"].startswith("kmv:")
+    assert kept.columns["email"]["sketch"] is None
+    assert kept.columns["email"]["quantiles_of"] == "length"
+
+
+def test_foreign_keys_are_remembered(store, folder):
+    (folder / "states.csv").write_text("code,label\nDE,Germany\nFR,France\nPL,Poland\nSE,Sweden\n")
+    rows = "".join(f"{n},{['DE', 'FR', 'PL'][n % 3]}\n" for n in range(90))
+    (folder / "orders.csv").write_text("id,state_code\n" + rows)
+    found = list(discover(str(folder), connections=lambda _name: None))
+
+    for day in (0, 1):
+        at = NOW + timedelta(days=day)
+        remember_relations(store, find_relations(found), at=at, run_id="r")
+
+    (kept,) = store.find(Query(RelationRecord)).items
+    assert (kept.columns, kept.key, kept.share) == (("state_code",), ("code",), 1.0)
+    assert kept.dataset.endswith("orders.csv")
+    assert kept.other.endswith("states.csv")
+    assert kept.seen_at == NOW + timedelta(days=1)
 
 
 def test_what_people_said_of_a_dataset_stays(store, folder):

@@ -10,6 +10,7 @@ import pytest
 from airflow_etl_provider.bus.event import KINDS, new_event
 from airflow_etl_provider.bus.handling import HandledInMemory
 from airflow_etl_provider.bus.table import TableBus
+from airflow_etl_provider.coordination.handled import HandledInStore
 from airflow_etl_provider.coordination.lease import hold_lease
 from airflow_etl_provider.coordination.routing import ROUTES, handle_for_agent, pipeline_lease
 from airflow_etl_provider.exceptions import SpecificationError
@@ -86,3 +87,32 @@ def test_all_routes_lead_from_events_that_there_are():
 def test_an_agent_that_there_is_not_is_refused(store):
     with pytest.raises(SpecificationError, match="'maping'"):
         hand_over(store, "maping", [])
+
+
+def test_what_a_crashed_task_has_handled_is_passed_over_by_the_next(store):
+    store.append_events([event("schema_changed", 1), event("schema_changed", 2)])
+    seen = []
+
+    def work(found):
+        seen.append(found.id)
+        if len(seen) == 2:
+            # After the first was handled, and before its position was written.
+            raise KeyboardInterrupt
+
+    def handle(handler):
+        with closing(TableBus(store)) as bus:
+            return handle_for_agent(
+                "mapping",
+                handler,
+                bus=bus,
+                leases=store,
+                holder="a task",
+                handled=HandledInStore(store),
+            )
+
+    with pytest.raises(KeyboardInterrupt):
+        handle(work)
+    first, second = seen
+    handle(lambda found: seen.append(found.id))
+
+    assert seen == [first, second, second]

@@ -27,7 +27,7 @@ from airflow_etl_provider.metadata.sql import SqlStore
 from airflow_etl_provider.metadata.sql.engine import engine_for
 from airflow_etl_provider.metadata.tables import METADATA
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 
 def shape(engine, *, schema=None):

@@ -27,6 +27,7 @@ _CLEAR = 0.05
 _FEW = 8
 """Distinct values: with no more than so many, columns have the same ones by chance."""
 
+_COMPARABLE, _LESS_SURE = 0.3, 0.9
 _ENOUGH_ROWS = 50
 _ALIKE = 0.1
 
@@ -100,13 +101,23 @@ def _compare(was: Look, now: Look) -> Rename | None:
     if was.dataset.hashing == now.dataset.hashing:
         mine, other = was.field.sketch, now.field.sketch
         if mine is not None and other is not None:
-            overlap = max(
-                (mine.likeness(other), mine.inside(other), other.inside(mine)),
-                key=lambda one: one.share if one.looked_at > _FEW else -1.0,
-            )
-            if overlap.looked_at > _FEW:
-                return Rename(was, now, overlap.share, "values")
+            alike = mine.likeness(other)
+            if alike.looked_at > _FEW:
+                return Rename(was, now, max(alike.share, _grown(was, now)), "values")
     return _by_quantiles(was, now)
+
+
+def _grown(was: Look, now: Look) -> float:
+    """How surely one column is the other with more rows, or with fewer.
+
+    Of columns with far more values nothing is told: numbers up to a million hold all small ones.
+    """
+    mine, other = was.field.sketch, now.field.sketch
+    sizes = sorted((was.field.distinct, now.field.distinct))
+    if mine is None or other is None or sizes[0] < _COMPARABLE * sizes[1]:
+        return 0.0
+    inside = max((mine.inside(other), other.inside(mine)), key=lambda one: one.share)
+    return _LESS_SURE * inside.share if inside.looked_at > _FEW else 0.0
 
 
 def _by_frequencies(
