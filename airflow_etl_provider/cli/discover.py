@@ -83,6 +83,7 @@ def _look(
             include=args.include,
             exclude=args.exclude,
             sample=args.sample,
+            exact=args.exact,
         ):
             found.append(dataset)
             changes = remember(store, dataset, at=at).changes if store is not None else ()
@@ -100,7 +101,9 @@ def _show(
         return
     rejected = f", {dataset.rejected:,} broken" if dataset.rejected else ""
     files = f" in {dataset.inputs:,} files" if dataset.inputs > 1 else ""
-    console.out(f"{dataset.name}: {dataset.format}, {dataset.rows:,} rows{rejected}{files}")
+    about = "" if dataset.counted else "about "
+    rows = f"{about}{dataset.rows:,} rows"
+    console.out(f"{dataset.name}: {dataset.format}, {rows}{rejected}{files}")
     if dataset.dialect is not None:
         written = dataset.dialect
         console.out(

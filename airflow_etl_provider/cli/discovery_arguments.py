@@ -122,3 +122,8 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
         default=20_000,
         help="rows of each dataset whose values are looked at one by one (default: %(default)s)",
     )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="read all of each table; else, of one with more than five times the sample, a part",
+    )

@@ -31,11 +31,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "There is nothing to compare with: give B, or --catalog, and not both."
         )
     if args.catalog is not None:
-        broken, now = _split(_look(args.was, args.sample), args.was)
+        broken, now = _split(_look(args.was, args), args.was)
         was = _remembered(args.catalog, list(now.values()))
     else:
-        broken, was = _split(_look(args.was, args.sample), args.was)
-        also_broken, now = _split(_look(args.now, args.sample), args.now)
+        broken, was = _split(_look(args.was, args), args.was)
+        also_broken, now = _split(_look(args.now, args), args.now)
         broken += also_broken
     pairs, removed, added = _paired(was, now)
     compared = [(a, b, compare_profiles(a, b)) for a, b in pairs]
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return FAILED if broken or news[args.fail_on] else DONE
 
 
-def _look(place: str, sample: int) -> Sequence[DatasetProfile | NotRead]:
+def _look(place: str, args: argparse.Namespace) -> Sequence[DatasetProfile | NotRead]:
     """Profile what is at a place, or read what `discover --json` wrote of it."""
     from airflow_etl_provider.agents.discovery.scan import discover
     from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
@@ -82,7 +82,15 @@ def _look(place: str, sample: int) -> Sequence[DatasetProfile | NotRead]:
                 else DatasetProfile.from_dict(one)
                 for one in content["datasets"]
             ]
-    return list(discover(place, connections=find_connection, base=Path.cwd(), sample=sample))
+    return list(
+        discover(
+            place,
+            connections=find_connection,
+            base=Path.cwd(),
+            sample=args.sample,
+            exact=args.exact,
+        )
+    )
 
 
 def _problem(problem: dict[str, str]) -> dict[str, str]:

@@ -171,7 +171,9 @@ class DatasetProfile:
     :param connection: that the location or table belongs to.
     :param format: `csv`, `jsonl`, `json`, `parquet` or `table`.
     :param dialect: of delimited text.
-    :param rows: records that were read, without those that the reader rejects.
+    :param rows: records that the reader takes, without those that it rejects.
+    :param counted: False where `rows` is an estimate, because a part was read; then all that is
+        told of values is told of that part.
     :param rejected: records that the reader rejects, as broken as a load would find them.
     :param looked_at: rows whose values were looked at one by one.
     :param margin: a share measured on those is wrong by more than this in one of twenty cases; 0
@@ -190,6 +192,7 @@ class DatasetProfile:
     rows: int
     fields: tuple[FieldProfile, ...]
     connection: str | None = None
+    counted: bool = True
     rejected: int = 0
     inputs: int = 1
     bytes_read: int = 0
@@ -203,6 +206,11 @@ class DatasetProfile:
     hashing: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def measured(self) -> int:
+        """Rows that shares are of: all, or those of the part that was read."""
+        return self.rows if self.counted else self.looked_at
+
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON of the command and of the catalog."""
         return {
@@ -212,6 +220,7 @@ class DatasetProfile:
             "format": self.format,
             "dialect": self.dialect,
             "rows": self.rows,
+            "rows_counted": self.counted,
             "rows_rejected": self.rejected,
             "fields": [field.to_dict() for field in self.fields],
             "keys": [list(key) for key in self.keys],
@@ -243,6 +252,7 @@ class DatasetProfile:
                 rows=int(found["rows"]),
                 fields=tuple(FieldProfile.from_dict(one) for one in found["fields"]),
                 connection=found.get("connection"),
+                counted=bool(found.get("rows_counted", True)),
                 rejected=int(found.get("rows_rejected", 0)),
                 inputs=int(method.get("inputs", 1)),
                 bytes_read=int(method.get("bytes_read", 0)),

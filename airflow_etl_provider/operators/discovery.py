@@ -52,6 +52,8 @@ class DataDiscoveryOperator(BaseOperator):
     :param include: patterns of names: of a folder or a database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
+    :param exact: read all of each table of a database. Else, of one with more than five times the
+        sample, pages from all over are read, and rows are estimated.
     :param fail_on_drift: changes against the last look that make the task fail at the end, when all
         was written: `never`, those that are `breaking`, or `any`. They are told in its log and on
         the event table in any case.
@@ -71,6 +73,7 @@ class DataDiscoveryOperator(BaseOperator):
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         sample: int = 20_000,
+        exact: bool = False,
         on_not_read: Literal["warn", "fail"] = "warn",
         fail_on_drift: Literal["never", "breaking", "any"] = "never",
         **kwargs: Any,
@@ -88,6 +91,7 @@ class DataDiscoveryOperator(BaseOperator):
         self.include = include
         self.exclude = exclude
         self.sample = sample
+        self.exact = exact
         self.on_not_read = on_not_read
         self.fail_on_drift = fail_on_drift
         self._cancelled = False
@@ -165,6 +169,7 @@ class DataDiscoveryOperator(BaseOperator):
             include=self.include,
             exclude=self.exclude,
             sample=self.sample,
+            exact=self.exact,
         )
         if self.locations:
             if self.tables:

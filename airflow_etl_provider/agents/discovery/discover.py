@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
@@ -22,7 +22,7 @@ from airflow_etl_provider.agents.discovery.sketching import measure_spreads
 from airflow_etl_provider.agents.discovery.values import ValueFacts, shapes_of, understand
 from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
 from airflow_etl_provider.engines.sources import open_source
-from airflow_etl_provider.engines.sources.base import Described
+from airflow_etl_provider.engines.sources.base import Described, PartlyRead
 from airflow_etl_provider.engines.sources.tables.table import TableSource
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.schema import Field
     from airflow_etl_provider.contracts.source_spec import SourceSpec
-    from airflow_etl_provider.engines.sources.base import Source
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.sources.base import Part, Source
 
-__all__ = ["SAMPLE_ROWS", "profile_dataset"]
+__all__ = ["SAMPLE_ROWS", "profile_dataset", "profile_source"]
 
 SAMPLE_ROWS = 20_000
 """Rows whose values are looked at one by one."""
@@ -70,30 +71,60 @@ def profile_dataset(
     :param memory_limit: bytes that counting may take; the rest goes to disk.
     :raises EtlError: it is not there, or can't be read as what it is.
     """
-    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
-
     source = open_source(spec, connections=connections, base=base, scratch=scratch)
     if isinstance(source, TableSource):
         # Which rows they are is no question here, and a digest of all of them costs a reading.
         source.versioned = False
-    with (
-        closing(source),
-        ComputeSession(
-            memory_limit=memory_limit, scratch=scratch, columns=len(source.schema)
-        ) as session,
-    ):
+    with closing(source):
+        return profile_source(
+            source,
+            spec,
+            name=name or source.name,
+            sample=sample,
+            memory_limit=memory_limit,
+            scratch=scratch,
+        )
+
+
+def profile_source(
+    source: Source,
+    spec: SourceSpec,
+    *,
+    name: str,
+    sample: int = SAMPLE_ROWS,
+    memory_limit: int = MEMORY,
+    scratch: Path | None = None,
+    whole: bool = True,
+    session: ComputeSession | None = None,
+) -> DatasetProfile:
+    """Profile a source that is open already.
+
+    :param session: to count in, where many sources are profiled one after the other.
+    :param whole: read all of it. Else of a large table some pages are read: rows and distinct
+        values are estimated then, and all other facts are those of the part.
+    :raises EtlError: it can't be read as what it is.
+    """
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+
+    part = source.sample(sample) if not whole and isinstance(source, PartlyRead) else None
+    with ExitStack() as stack:
+        if session is None:
+            session = ComputeSession(
+                memory_limit=memory_limit, scratch=scratch, columns=len(source.schema)
+            )
+            stack.enter_context(session)
         reading = Reading(source, session, most=sample)
         reading.sample()
-        profile = _Profile(source, reading)
-        found = profile.finish(name=name or source.name, location=spec.location or spec.table or "")
+        profile = _Profile(source, reading, part)
+        found = profile.finish(name=name, location=spec.location or spec.table or "")
         return replace(found, connection=spec.connection)
 
 
 class _Profile:
     """One dataset on the way to its profile."""
 
-    def __init__(self, source: Source, reading: Reading) -> None:
-        self._source, self._reading = source, reading
+    def __init__(self, source: Source, reading: Reading, part: Part | None) -> None:
+        self._source, self._reading, self._part = source, reading, part
         self._fields = list(source.schema)
         self._values = [reading.values(number) for number in range(len(self._fields))]
         self._found = [
@@ -103,7 +134,9 @@ class _Profile:
         self._spreads = measure_spreads(reading, self._found)
 
     def finish(self, *, name: str, location: str) -> DatasetProfile:
-        personal = self._likely_personal()
+        personal = (
+            self._likely_personal() if any(spread.hashed for spread in self._spreads) else set()
+        )
         counted = self._reading.count(
             [
                 aggregates_of(
@@ -113,12 +146,18 @@ class _Profile:
             ],
             merge=partial(merge_facts, self._found),
         )
+        rows = counted.rows if self._part is None else self._part.total(counted.rows)
         facts = [facts_of(answer) for answer in counted.facts] or [_NOTHING] * len(self._fields)
         distinct = [self._distinct(number, one) for number, one in enumerate(facts)]
         keys = self._keys(facts, distinct, rows=counted.rows)
+        if self._part is not None:
+            distinct = [
+                min(self._reading.estimate_distinct(n, rows=rows), rows)
+                for n in range(len(self._fields))
+            ]
         for key in keys:
             if len(key) == 1:
-                distinct[key[0]] = counted.rows
+                distinct[key[0]] = rows
         meanings = find_meanings(
             [
                 self._column(number, facts[number], distinct[number], keys, rows=counted.rows)
@@ -126,12 +165,13 @@ class _Profile:
             ]
         )
         looked_at = self._reading.looked_at
-        whole = looked_at >= counted.rows
+        whole = looked_at >= rows
         return DatasetProfile(
             name=name,
             location=location,
             format=_format_of(self._source),
-            rows=counted.rows,
+            rows=rows,
+            counted=self._part is None,
             rejected=counted.rejected,
             inputs=len(self._source.inputs),
             bytes_read=counted.bytes_read,

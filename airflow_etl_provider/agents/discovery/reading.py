@@ -39,6 +39,9 @@ _AT_ONCE = 400
 """Columns that one query takes: more make it slow to plan, and the memory full."""
 
 
+_HASH_PROBE = exp.select(hash_probe()).sql("duckdb")
+
+
 @dataclass(slots=True)
 class Counted:
     """What reading all rows gave.
@@ -104,12 +107,13 @@ class Reading:
                     expression=exp.Literal.number(_MOST_CHARACTERS),
                 ),
                 alias,
+                copy=False,
             )
             for name, alias in zip(self._names, _numbered(self._names), strict=True)
         ]
         parts = []
         for start in range(0, len(texts), _AT_ONCE):
-            part = exp.select(*texts[start : start + _AT_ONCE]).from_(view.copy())
+            part = exp.select(*texts[start : start + _AT_ONCE], copy=False).from_(view.copy())
             # A seed: the same data look the same tomorrow.
             drawn = f"{part.sql('duckdb')} USING SAMPLE reservoir({share:d} ROWS) REPEATABLE (1)"
             parts.append(self._connection.sql(drawn).to_arrow_table())
@@ -154,9 +158,10 @@ class Reading:
             try:
                 query = exp.select(
                     *(
-                        exp.alias_(one, alias)
+                        exp.alias_(one, alias, copy=False)
                         for one, alias in zip(flat, _numbered(flat), strict=True)
-                    )
+                    ),
+                    copy=False,
                 )
                 sql = query.from_("looked_at").sql("duckdb")
                 columns = iter(self._connection.sql(sql).to_arrow_table().columns)
@@ -171,8 +176,27 @@ class Reading:
 
     def hashing(self) -> str:
         """Name the way of hashing, which another version of the engine may not share."""
-        sql = exp.select(hash_probe()).sql("duckdb")
-        return format(self._connection.execute(sql).fetchall()[0][0], "x")
+        return format(self._connection.execute(_HASH_PROBE).fetchall()[0][0], "x")
+
+    def estimate_distinct(self, number: int, *, rows: int) -> int:
+        """Estimate the different values of one field among all rows, by those that were looked at.
+
+        The estimator Duj1 of Haas and Stokes, "Estimating the Number of Classes in a Finite
+        Population" (JASA 93, 1998), which PostgreSQL's ANALYZE uses.
+
+        :param rows: of the whole.
+        """
+        import pyarrow.compute as pc
+
+        column = self._rows.column(number)
+        counts = pc.value_counts(column.drop_null()).field("counts")
+        seen, distinct = len(column) - column.null_count, len(counts)
+        if not seen or not len(column):
+            return 0
+        once = int(pc.sum(pc.equal(counts, 1)).as_py() or 0)
+        present = rows * seen / len(column)
+        estimate: float = seen * distinct / (seen - once + once * seen / present)
+        return round(estimate)
 
     def present(self, number: int) -> tuple[int, int]:
         """Count the looked-at values of one field, and the different ones among them."""
@@ -212,7 +236,7 @@ class Reading:
         found: list[object] = []
         for start in range(0, max(len(flat), 1), _AT_ONCE * _AGGREGATES):
             part = flat[start : start + _AT_ONCE * _AGGREGATES]
-            query = exp.select(exp.Count(this=exp.Star()), *part).from_(view.copy())
+            query = exp.select(exp.Count(this=exp.Star()), *part, copy=False).from_(view.copy())
             answer = self._connection.execute(query.sql("duckdb")).fetchall()[0]
             rows = int(answer[0])
             found += answer[1:]

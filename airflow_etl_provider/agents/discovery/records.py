@@ -58,6 +58,7 @@ def record_of_profile(
             "format": found.format,
             "dialect": found.dialect,
             "rejected": found.rejected,
+            "counted": found.counted,
             "inputs": found.inputs,
         },
     )
@@ -77,6 +78,7 @@ def profile_from_record(record: ProfileRecord, *, name: str, location: str) -> D
             "format": method.get("format", "files"),
             "rows": record.rows,
             "rows_rejected": method.get("rejected", 0),
+            "rows_counted": method.get("counted", True),
             "dialect": method.get("dialect"),
             "fields": [{"name": column, **facts} for column, facts in columns],
             "keys": method.get("keys", ()),

@@ -6,15 +6,23 @@ import logging
 import re
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.agents.discovery.discover import SAMPLE_ROWS, profile_dataset
+from airflow_etl_provider.agents.discovery.discover import (
+    MEMORY,
+    SAMPLE_ROWS,
+    profile_dataset,
+    profile_source,
+)
 from airflow_etl_provider.agents.discovery.grouping import group_names
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.contracts.source_spec import SourceSpec
+from airflow_etl_provider.engines.sources.tables import TableReader
 from airflow_etl_provider.engines.sources.tables.listing import DATABASES, list_tables
 from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
@@ -23,8 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 
 __all__ = ["discover"]
+
+_USUAL_COLUMNS = 100
+"""Of a table; for wider ones the memory is laid out otherwise."""
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +51,7 @@ def discover(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     sample: int = SAMPLE_ROWS,
+    exact: bool = False,
     at_once: int = 2,
 ) -> Iterator[DatasetProfile | NotRead]:
     """Profile what is at a place, dataset by dataset, in the order of their names.
@@ -54,6 +67,8 @@ def discover(
     :param include: patterns of names (`sales.*`): of a folder or database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
+    :param exact: read all of each table of a database. Else, of one with more than five times the
+        sample, pages from all over are read, and rows are estimated.
     :param at_once: datasets that are read side by side, each in memory of its own.
     """
     specs: list[SourceSpec] = []
@@ -77,7 +92,17 @@ def discover(
         yield NotRead(place, place, error.code, reason)
     except EtlError as error:
         yield NotRead(place, place, error.code, str(error))
-    profiled = partial(_profiled, connections=connections, base=base, sample=sample)
+    with closing(_Profiler(connections, base=base, sample=sample, exact=exact)) as profiler:
+        yield from _side_by_side(profiler.profile, specs, at_once=at_once)
+
+
+def _side_by_side(
+    profiled: Callable[[SourceSpec], DatasetProfile | NotRead],
+    specs: Sequence[SourceSpec],
+    *,
+    at_once: int,
+) -> Iterator[DatasetProfile | NotRead]:
+    """Profile some at a time, and give them in their order."""
     if min(at_once, len(specs)) <= 1:
         yield from map(profiled, specs)
         return
@@ -101,20 +126,71 @@ def _load_arrow() -> None:
     import pyarrow as pa  # noqa: F401
 
 
-def _profiled(
-    spec: SourceSpec, *, connections: Connections, base: Path | None, sample: int
-) -> DatasetProfile | NotRead:
-    location = str(spec.location or spec.table)
-    named = f"{spec.connection}/{location}" if spec.connection else location
-    try:
-        return profile_dataset(spec, connections=connections, base=base, name=named, sample=sample)
-    except EtlError as error:
-        return NotRead(named, location, error.code, str(error))
-    except Exception as error:
-        # Its text may hold values of rows.
-        log.debug("Profiling %s failed.", named, exc_info=True)
-        kind = type(error).__qualname__
-        return NotRead(named, location, "internal_error", f"It could not be profiled: {kind}.")
+class _Profiler:
+    """Profiles datasets; each thread has a connection of its own to a database."""
+
+    def __init__(
+        self, connections: Connections, *, base: Path | None, sample: int, exact: bool
+    ) -> None:
+        self._connections, self._base = connections, base
+        self._sample, self._exact = sample, exact
+        self._readers: dict[tuple[int, str], TableReader] = {}
+        self._sessions: dict[int, ComputeSession] = {}
+
+    def profile(self, spec: SourceSpec) -> DatasetProfile | NotRead:
+        """Profile one; what can't be read is told with its reason."""
+        location = str(spec.location or spec.table)
+        named = f"{spec.connection}/{location}" if spec.connection else location
+        try:
+            if spec.table and spec.connection:
+                return self._table(spec, named)
+            return profile_dataset(
+                spec,
+                connections=self._connections,
+                base=self._base,
+                name=named,
+                sample=self._sample,
+            )
+        except EtlError as error:
+            return NotRead(named, location, error.code, str(error))
+        except Exception as error:
+            # Its text may hold values of rows.
+            log.debug("Profiling %s failed.", named, exc_info=True)
+            kind = type(error).__qualname__
+            return NotRead(named, location, "internal_error", f"It could not be profiled: {kind}.")
+
+    def _table(self, spec: SourceSpec, named: str) -> DatasetProfile:
+        key = (get_ident(), str(spec.connection))
+        reader = self._readers.get(key)
+        if reader is None:
+            reader = self._readers[key] = TableReader(self._connections(key[1]))
+        with closing(reader.open(str(spec.table))) as source:
+            return profile_source(
+                source,
+                spec,
+                name=named,
+                sample=self._sample,
+                whole=self._exact,
+                session=self._session(columns=len(source.schema)),
+            )
+
+    def _session(self, *, columns: int) -> ComputeSession | None:
+        """Give the session of this thread; a wide table gets one of its own."""
+        if columns > _USUAL_COLUMNS:
+            return None
+        from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+
+        found = self._sessions.get(get_ident())
+        if found is None:
+            found = ComputeSession(memory_limit=MEMORY, threads=1, columns=_USUAL_COLUMNS)
+            self._sessions[get_ident()] = found
+        return found
+
+    def close(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
+        for session in self._sessions.values():
+            session.close()
 
 
 def _is_connection(place: str, base: Path | None) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.agents.discovery.dates import find_date_format
@@ -49,6 +50,9 @@ _BOOLS = (
 )
 _TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_OFTEN, _SELDOM = 300, 700
+"""Values whose shapes are looked at: the most frequent ones, and so many of the others."""
+
 _SHAPES = str.maketrans(dict.fromkeys("0123456789", "9"))
 _LETTERS = re.compile(r"[^\W\d_]")
 _RUNS = re.compile(r"(.)\1{3,}")
@@ -156,8 +160,13 @@ def shapes_of(values: Mapping[str, int], *, most: int = 5) -> tuple[tuple[str, f
     Four and more of a kind in a row are `a*`, so that names of any length have one shape.
     """
     shapes: Counter[str] = Counter()
-    for text, count in values.items():
+    often = islice(values.items(), _OFTEN)
+    step = max((len(values) - _OFTEN) // _SELDOM, 1)
+    for text, count in often:
         shapes[_shape(text)] += count
+    # Of what is left, evenly spaced ones stand for those beside them.
+    for text, count in islice(values.items(), _OFTEN, None, step):
+        shapes[_shape(text)] += count * step
     total = sum(shapes.values())
     return tuple((shape, count / total) for shape, count in shapes.most_common(most))
 

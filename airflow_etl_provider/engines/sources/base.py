@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources.delimited.dialect import ResolvedDialect
     from airflow_etl_provider.exceptions import EtlError
 
-__all__ = ["Account", "Described", "Readable", "ReadsAhead", "Sampled", "Scan", "Source"]
+__all__ = [
+    "Account",
+    "Described",
+    "Part",
+    "PartlyRead",
+    "Readable",
+    "ReadsAhead",
+    "Sampled",
+    "Scan",
+    "Source",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,21 @@ class Described(Protocol):
     @property
     def dialect(self) -> ResolvedDialect | None:
         """Of delimited files: that of the first one."""
+
+
+class Part(Protocol):
+    """A part of a source, from all over it."""
+
+    def total(self, rows: int) -> int:
+        """Estimate the rows of the whole by those of the part."""
+
+
+@runtime_checkable
+class PartlyRead(Protocol):
+    """A source of which a part can be read as if it were all."""
+
+    def sample(self, rows: int) -> Part | None:
+        """Read a part from now on, with about so many rows; None where it is better read whole."""
 
 
 @runtime_checkable

@@ -80,7 +80,7 @@ def _declares(dataset: DatasetProfile) -> bool:
 
 def _null_changes(was: Look, now: Look, tests: int) -> Iterator[DataChange]:
     before, after = was.field.null_share, now.field.null_share
-    rows_before, rows_after = was.dataset.rows, now.dataset.rows
+    rows_before, rows_after = was.dataset.measured, now.dataset.measured
     name = now.field.name
     difference = shares_differ(before, rows_before, after, rows_after)
     same_words = was.field.null_words.keys() == now.field.null_words.keys()

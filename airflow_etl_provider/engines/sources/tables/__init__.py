@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_etl_provider.contracts.pipeline import TargetSpec
+from airflow_etl_provider.contracts.pipeline import SourceSpec, TargetSpec
 from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.contracts.connection import Connection, Connections
-    from airflow_etl_provider.contracts.pipeline import SourceSpec
     from airflow_etl_provider.engines.sources.tables.table import TableSource
+    from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
 
-__all__ = ["open_source_table", "open_table"]
+__all__ = ["TableReader", "open_source_table", "open_table"]
 
 
 def open_source_table(
@@ -34,6 +34,50 @@ def open_source_table(
         source = open_table(named, connections=connections, base=base, scratch=scratch)
     source.versioned = True
     return source
+
+
+class TableReader:
+    """Opens tables of one connection, one after the other; a server is connected to once.
+
+    Of a large table it reads a part, which `part` of the source then says.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: PostgresClient | None = None
+
+    def open(self, table: str, *, scratch: Path | None = None) -> TableSource:
+        """Open a table as `open_source_table` does, but for which rows it has.
+
+        :raises SpecificationError: the connection is of no database that can be read.
+        :raises SourceNotFoundError: there is no such table.
+        """
+        spec = SourceSpec(connection=self._connection.name, table=table)
+        if self._connection.kind != "postgres":
+            source = open_source_table(
+                spec, connections=lambda _name: self._connection, base=None, scratch=scratch
+            )
+            source.versioned = False
+            return source
+        from airflow_etl_provider.engines.sources.tables.postgres import (
+            PostgresTableSource,
+            open_client,
+        )
+
+        client = self._client or open_client(self._connection)
+        # A connection that fails is not used again.
+        self._client = None
+        opened: TableSource = PostgresTableSource(
+            self._connection, table=table, scratch=scratch, client=client
+        )
+        self._client = client
+        return opened
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
 
 def _open_sqlite(connection: Connection, table: str) -> TableSource:

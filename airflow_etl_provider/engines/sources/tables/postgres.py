@@ -9,6 +9,11 @@ from sqlglot import exp
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.sources.tables.postgres_size import (
+    Sample,
+    choose_sample,
+    read_size,
+)
 from airflow_etl_provider.engines.sources.tables.table import TableSource
 from airflow_etl_provider.engines.targets.postgres.catalog import find_place
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.sources.tables.conditions import Condition
     from airflow_etl_provider.engines.targets.postgres.columns import ReadableColumn
 
-__all__ = ["PostgresTableSource"]
+__all__ = ["PostgresTableSource", "open_client"]
 
 _NATIVE = frozenset(
     {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "date", "time",
@@ -42,22 +47,40 @@ _NATIVE = frozenset(
 """Types whose values the driver gives as Arrow has them; all others travel as text."""
 
 
+def open_client(connection: Connection) -> PostgresClient:
+    """Connect, to read one table or many, one after the other.
+
+    :raises TargetUnavailableError: the server can't be reached.
+    """
+    where = server_of(connection)
+    return PostgresClient(connection, where=where, timeouts={"lock_timeout": 600_000})
+
+
 class PostgresTableSource(TableSource):
     """Rows wait in a file from the first reading on: another query may give another order.
 
     :param scratch: where that file is made; the system's temporary folder when absent.
+    :param client: a connection that others will use too; it is left open, in no transaction.
     """
 
-    def __init__(self, connection: Connection, *, table: str, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        table: str,
+        scratch: Path | None = None,
+        client: PostgresClient | None = None,
+    ) -> None:
         super().__init__()
         written = parse_table_name(table)
         server = server_of(connection)
         self._scratch = scratch
         self._file: IO[bytes] | None = None
         self._count: int | None = None
-        self._client = PostgresClient(
-            connection, where=f"{server}/{written}", timeouts={"lock_timeout": 600_000}
-        )
+        self._sample: Sample | None = None
+        self._is_ours = client is None
+        self._client = client or open_client(connection)
+        self._client.where = f"{server}/{written}"
         try:
             self._client.start(snapshot=True)
             home = find_place(self._client, written, where=server).schema
@@ -71,7 +94,7 @@ class PostgresTableSource(TableSource):
                 )
             self.key = read_primary_key(self._client, self._schema_name, self._table)
         except BaseException:
-            self._client.close()
+            self._let_go()
             raise
         self.name = f"{server}/{TableName(self._table, self._schema_name)}"
         self.schema = Schema(tuple(Field(c.name, c.type) for c in self._columns.values()))
@@ -119,8 +142,24 @@ class PostgresTableSource(TableSource):
     def interrupt(self) -> None:
         self._client.cancel()
 
+    def sample(self, rows: int) -> Sample | None:
+        """Read a part of the table from now on, if it is a large one: whole pages from all over.
+
+        :param rows: that are enough.
+        :returns: what part; None where all of it will be read.
+        """
+        size = read_size(self._client, self._schema_name, self._table)
+        self._sample = choose_sample(size, rows)
+        return self._sample
+
+    def _let_go(self) -> None:
+        if self._is_ours:
+            self._client.close()
+        else:
+            self._client.rollback()
+
     def close(self) -> None:
-        self._client.close()
+        self._let_go()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -169,6 +208,8 @@ class PostgresTableSource(TableSource):
 
     def _from(self, query: exp.Select) -> exp.Select:
         table = exp.Table(this=_name(self._table), db=_name(self._schema_name))
+        if self._sample is not None:
+            table.set("sample", self._sample.clause())
         conditions = [self._condition(one) for one in self.conditions]
         query = query.from_(table)
         return query.where(exp.and_(*conditions)) if conditions else query

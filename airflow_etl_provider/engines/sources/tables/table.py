@@ -151,8 +151,8 @@ class TableScan:
             if field.type.element is not None:
                 value = exp.Cast(this=value, to=exp.DataType.build("JSON", dialect="duckdb"))
             typed = exp.Cast(this=value, to=to_duckdb(field.type))
-            columns.append(exp.alias_(typed, field.name, quoted=True))
-        query = exp.select(*columns).from_(exp.to_table(f"{self._view}_raw"))
+            columns.append(exp.alias_(typed, field.name, quoted=True, copy=False))
+        query = exp.select(*columns, copy=False).from_(exp.to_table(f"{self._view}_raw"))
         create = exp.Create(
             this=exp.to_table(self._view), kind="VIEW", replace=True, expression=query
         )
