@@ -166,6 +166,7 @@ class _Profile:
         )
         looked_at = self._reading.looked_at
         whole = looked_at >= rows
+        drawn = looked_at if self._part is None else self._part.independent(looked_at)
         return DatasetProfile(
             name=name,
             location=location,
@@ -177,7 +178,7 @@ class _Profile:
             bytes_read=counted.bytes_read,
             looked_at=looked_at,
             # The widest 95 % interval of a share, at one half.
-            margin=0.0 if whole else 0.98 / math.sqrt(max(looked_at, 1)),
+            margin=0.0 if whole else 0.98 / math.sqrt(max(drawn, 1)),
             dialect=_dialect_of(self._source),
             fields=tuple(
                 self._profile(

@@ -140,6 +140,9 @@ class Part(Protocol):
     def total(self, rows: int) -> int:
         """Estimate the rows of the whole by those of the part."""
 
+    def independent(self, rows: int) -> int:
+        """How many of so many rows of it were drawn each by itself, at the least."""
+
 
 @runtime_checkable
 class PartlyRead(Protocol):

@@ -143,7 +143,7 @@ class PostgresTableSource(TableSource):
         self._client.cancel()
 
     def sample(self, rows: int) -> Sample | None:
-        """Read a part of the table from now on, if it is a large one: whole pages from all over.
+        """Read a part of the table from now on, if it is a large one: rows or pages from all over.
 
         :param rows: that are enough.
         :returns: what part; None where all of it will be read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlglot import exp
 
@@ -20,7 +20,14 @@ _WORTH_IT = 5
 """Times the wanted rows: reading a table that is not larger costs less than it is worth."""
 
 _SPARE = 1.3
-"""How many times the wanted rows are asked for: pages are not all full."""
+"""How many times the wanted rows are asked for: chance gives fewer now and then."""
+
+_SCANNED = 20_000
+"""Pages, up to which the server reads them all and draws rows: 160 MB."""
+
+_FEWEST_PAGES = 2_000
+"""That are drawn of a larger table. Rows of one page were often written together, so that they are
+alike: many rows of few pages would tell little."""
 
 # Of a table with partitions the parts count; views and foreign tables have no pages of ours.
 _SIZE = """
@@ -52,16 +59,20 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some pages of a table, the same ones each time.
+    """Some rows or some pages of a table, the same ones each time.
 
-    :param percent: of the pages.
+    :param method: `BERNOULLI` draws rows, `SYSTEM` pages.
+    :param percent: that is drawn.
+    :param pages: that are drawn, about; None where rows are.
     """
 
+    method: Literal["BERNOULLI", "SYSTEM"]
     percent: float
+    pages: int | None = None
 
     def clause(self) -> exp.TableSample:
         return exp.TableSample(
-            method=exp.var("SYSTEM"),
+            method=exp.var(self.method),
             percent=exp.Literal.number(f"{self.percent:.6f}"),
             seed=exp.Literal.number(1),
         )
@@ -69,6 +80,10 @@ class Sample:
     def total(self, rows: int) -> int:
         """Estimate the rows of the whole table by those of the sample."""
         return round(rows * 100 / self.percent)
+
+    def independent(self, rows: int) -> int:
+        """How many of so many rows tell something of their own, at the least."""
+        return rows if self.pages is None else min(rows, self.pages)
 
 
 def read_size(client: PostgresClient, schema: str, table: str) -> Size:
@@ -84,4 +99,8 @@ def choose_sample(size: Size, wanted: int) -> Sample | None:
     """Choose a part with about so many rows; None where the table is not much larger."""
     if size.rows <= _WORTH_IT * wanted:
         return None
-    return Sample(percent=min(100.0 * _SPARE * wanted / size.rows, 100.0))
+    percent = 100.0 * _SPARE * wanted / size.rows
+    if size.pages <= _SCANNED:
+        return Sample("BERNOULLI", percent)
+    pages = max(round(size.pages * percent / 100), _FEWEST_PAGES)
+    return Sample("SYSTEM", 100.0 * pages / size.pages, pages)
