@@ -125,5 +125,6 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="read all of each table; else, of one with more than five times the sample, a part",
+        help="read all; else a part of tables with more than five times the sample, and of "
+        "datasets with more than a hundred files",
     )

@@ -52,8 +52,8 @@ class DataDiscoveryOperator(BaseOperator):
     :param include: patterns of names: of a folder or a database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
-    :param exact: read all of each table of a database. Else, of one with more than five times the
-        sample, pages from all over are read, and rows are estimated.
+    :param exact: read all. Else a part is read of tables with more than five times the sample, and
+        of datasets with more than a hundred files; rows are estimated then.
     :param fail_on_drift: changes against the last look that make the task fail at the end, when all
         was written: `never`, those that are `breaking`, or `any`. They are told in its log and on
         the event table in any case.

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from airflow_etl_provider.agents.discovery.chosen_files import MOST_FILES, ChosenFiles
 from airflow_etl_provider.agents.discovery.facts import (
     Facts,
     aggregates_of,
@@ -21,9 +22,10 @@ from airflow_etl_provider.agents.discovery.reading import Reading
 from airflow_etl_provider.agents.discovery.sketching import measure_spreads
 from airflow_etl_provider.agents.discovery.values import ValueFacts, shapes_of, understand
 from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
-from airflow_etl_provider.engines.sources import open_source
+from airflow_etl_provider.engines.sources import open_chosen
 from airflow_etl_provider.engines.sources.base import Described, PartlyRead
 from airflow_etl_provider.engines.sources.tables.table import TableSource
+from airflow_etl_provider.exceptions import SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,7 @@ def profile_dataset(
     sample: int = SAMPLE_ROWS,
     memory_limit: int = MEMORY,
     scratch: Path | None = None,
+    whole: bool = True,
 ) -> DatasetProfile:
     """Profile what a source names: a file, files of one kind, or a table.
 
@@ -69,9 +72,13 @@ def profile_dataset(
 
     :param name: of the dataset; the source's own when absent.
     :param memory_limit: bytes that counting may take; the rest goes to disk.
+    :param whole: read all files. Else, of more than a hundred, some from all over.
     :raises EtlError: it is not there, or can't be read as what it is.
     """
-    source = open_source(spec, connections=connections, base=base, scratch=scratch)
+    files = ChosenFiles(most=None if whole else MOST_FILES)
+    source = open_chosen(spec, files.choose, connections=connections, base=base, scratch=scratch)
+    if source is None:
+        raise SourceNotFoundError(f"There is no file in {spec.location!r} to look at.")
     if isinstance(source, TableSource):
         # Which rows they are is no question here, and a digest of all of them costs a reading.
         source.versioned = False
@@ -83,6 +90,7 @@ def profile_dataset(
             sample=sample,
             memory_limit=memory_limit,
             scratch=scratch,
+            part=files.part,
         )
 
 
@@ -95,10 +103,12 @@ def profile_source(
     memory_limit: int = MEMORY,
     scratch: Path | None = None,
     whole: bool = True,
+    part: Part | None = None,
     session: ComputeSession | None = None,
 ) -> DatasetProfile:
     """Profile a source that is open already.
 
+    :param part: of the dataset, that the source is.
     :param session: to count in, where many sources are profiled one after the other.
     :param whole: read all of it. Else of a large table some pages are read: rows and distinct
         values are estimated then, and all other facts are those of the part.
@@ -106,7 +116,8 @@ def profile_source(
     """
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 
-    part = source.sample(sample) if not whole and isinstance(source, PartlyRead) else None
+    if not whole and isinstance(source, PartlyRead):
+        part = source.sample(sample)
     with ExitStack() as stack:
         if session is None:
             session = ComputeSession(

@@ -1,14 +1,20 @@
-"""Files of a folder that belong together: their names differ in dates and numbers only."""
+"""Files that belong together: their names differ in dates and numbers only."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_etl_provider.engines.sources.compression import PACKED_SUFFIXES
+from airflow_etl_provider.exceptions import SpecificationError
 
-__all__ = ["group_names", "partitions_of", "pattern_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MOST_DATASETS", "group_names", "partitions_of", "pattern_of"]
+
+MOST_DATASETS = 10_000
+"""At one place; more would be names that are all different, and no datasets."""
 
 _READ = (".csv", ".tsv", ".tab", ".psv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 _COUNTED = re.compile(r"\d+")
@@ -16,24 +22,29 @@ _PARTITION = re.compile(r"([^=/]+)=[^/]*")
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def group_names(folder: Path) -> list[str]:
-    """Look through a folder, and name its datasets by patterns relative to it, sorted.
+def group_names(names: Iterable[str]) -> list[str]:
+    """Name the datasets of some files by patterns, sorted.
 
-    A dataset of one file has its name, without wildcards. Hidden files and folders are left out, as
-    are files that no reader knows.
+    A dataset of one file has its name, without wildcards. Files that no reader knows are left out.
+    However many files there are, no more than one name of each dataset is held.
+
+    :param names: relative to the folder that holds them all.
+    :raises SpecificationError: there are more datasets than a catalog of one place may have.
     """
-    groups: dict[str, list[str]] = {}
-    for at, folders, names in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one[0] not in "._")
-        for name in names:
-            if name[0] in "._" or not _is_read(name):
-                continue
-            relative = (Path(at) / name).relative_to(folder).as_posix()
-            groups.setdefault(pattern_of(relative), []).append(relative)
-    return sorted(
-        _escaped(members[0]) if len(members) == 1 else pattern
-        for pattern, members in groups.items()
-    )
+    groups: dict[str, str | None] = {}
+    for name in names:
+        if not _is_read(name.rpartition("/")[2]):
+            continue
+        pattern = pattern_of(name)
+        # None where there are several.
+        groups[pattern] = name if pattern not in groups else None
+        if len(groups) > MOST_DATASETS:
+            raise SpecificationError(
+                f"There are more than {MOST_DATASETS:,} datasets at one place; {name!r} begins the "
+                "next one.",
+                hint="Look at its folders one by one.",
+            )
+    return sorted(pattern if only is None else _escaped(only) for pattern, only in groups.items())
 
 
 def pattern_of(path: str) -> str:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from fnmatch import fnmatchcase
-from functools import partial
-from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING
 
@@ -19,18 +15,17 @@ from airflow_etl_provider.agents.discovery.discover import (
     profile_dataset,
     profile_source,
 )
-from airflow_etl_provider.agents.discovery.grouping import group_names
+from airflow_etl_provider.agents.discovery.places import Wanted, find_datasets
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
-from airflow_etl_provider.contracts.source_spec import SourceSpec
 from airflow_etl_provider.engines.sources.tables import TableReader
-from airflow_etl_provider.engines.sources.tables.listing import DATABASES, list_tables
-from airflow_etl_provider.engines.storage.filesystem import is_remote
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from airflow_etl_provider.contracts.connection import Connections
+    from airflow_etl_provider.contracts.source_spec import SourceSpec
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
 
 __all__ = ["discover"]
@@ -56,8 +51,8 @@ def discover(
 ) -> Iterator[DatasetProfile | NotRead]:
     """Profile what is at a place, dataset by dataset, in the order of their names.
 
-    A folder is looked through with all that is below it; files whose names differ in numbers only
-    are one dataset. Of a database all tables and views are looked at.
+    A folder or a prefix of a bucket is looked through with all that is below it; files whose names
+    differ in numbers only are one dataset. Of a database all tables and views are looked at.
 
     :param place: a file, a folder, a pattern or a URL; a word that is none of these, and the place
         with `tables`, is an Airflow connection, `warehouse/sales.orders` a table or location of
@@ -67,26 +62,20 @@ def discover(
     :param include: patterns of names (`sales.*`): of a folder or database only these.
     :param exclude: patterns of names that are left out.
     :param sample: rows of each dataset whose values are looked at one by one.
-    :param exact: read all of each table of a database. Else, of one with more than five times the
-        sample, pages from all over are read, and rows are estimated.
+    :param exact: read all. Else a part is read of tables with more than five times the sample, and
+        of datasets with more than a hundred files; rows are estimated then.
     :param at_once: datasets that are read side by side, each in memory of its own.
     """
     specs: list[SourceSpec] = []
-    wanted = partial(_is_wanted, include=include, exclude=exclude)
     try:
-        if not tables and connection is None and _is_connection(place, base):
-            found = [str(table) for table in list_tables(connections(place))]
-            tables = [table for table in found if wanted(table)]
-            specs = [SourceSpec(connection=place, table=table) for table in tables]
-        elif tables:
-            specs = [SourceSpec(connection=place, table=table) for table in tables]
-        elif connection is None and (inside := _inside_connection(place, base, connections)):
-            specs = [inside]
-        else:
-            specs = [
-                SourceSpec(connection=connection, location=location)
-                for location in _locations(place, base, connection, wanted)
-            ]
+        specs = find_datasets(
+            place,
+            connections=connections,
+            base=base,
+            connection=connection,
+            tables=tables,
+            wanted=Wanted(include, exclude),
+        )
     except ConnectionNotFoundError as error:
         reason = f"There is no file or folder {place!r}, nor a connection. {error}"
         yield NotRead(place, place, error.code, reason)
@@ -150,6 +139,7 @@ class _Profiler:
                 base=self._base,
                 name=named,
                 sample=self._sample,
+                whole=self._exact,
             )
         except EtlError as error:
             return NotRead(named, location, error.code, str(error))
@@ -191,45 +181,3 @@ class _Profiler:
             reader.close()
         for session in self._sessions.values():
             session.close()
-
-
-def _is_connection(place: str, base: Path | None) -> bool:
-    """Whether a word names a connection: it is no path, and nothing of that name is there."""
-    return (
-        re.fullmatch(r"[A-Za-z0-9_-]+", place) is not None
-        and not ((base or Path()) / place).exists()
-    )
-
-
-def _inside_connection(
-    place: str, base: Path | None, connections: Connections
-) -> SourceSpec | None:
-    """Read `warehouse/sales.orders`, unless a folder of that name is there."""
-    name, slash, rest = place.partition("/")
-    if not slash or not rest or not _is_connection(name, base):
-        return None
-    try:
-        found = connections(name)
-    except ConnectionNotFoundError:
-        return None
-    if found.kind in DATABASES:
-        return SourceSpec(connection=name, table=rest)
-    return SourceSpec(connection=name, location=rest)
-
-
-def _is_wanted(name: str, *, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    return (not include or any(fnmatchcase(name, one) for one in include)) and not any(
-        fnmatchcase(name, one) for one in exclude
-    )
-
-
-def _locations(
-    place: str, base: Path | None, connection: str | None, wanted: Callable[[str], bool]
-) -> list[str]:
-    """Name the datasets of a folder by patterns; anything else is one dataset."""
-    if connection is not None or is_remote(place) or "://" in place:
-        return [place]
-    folder = (base or Path()) / Path(place).expanduser()
-    if not folder.is_dir():
-        return [place]
-    return [str(Path(place) / pattern) for pattern in group_names(folder) if wanted(pattern)]
