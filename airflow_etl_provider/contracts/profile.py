@@ -169,8 +169,9 @@ class DatasetProfile:
     """One dataset, measured.
 
     :param connection: that the location or table belongs to.
-    :param format: `csv`, `jsonl`, `json`, `parquet` or `table`.
-    :param dialect: of delimited text.
+    :param format: `csv`, `jsonl`, `json`, `parquet` or `table`; of a topic, how its values are
+        written: `json`, `avro`, `text`, `binary`, `none`.
+    :param dialect: of delimited text; of a topic, its partitions, offsets and formats.
     :param rows: records that the reader takes, without those that it rejects.
     :param counted: False where `rows` is an estimate, because a part was read; then all that is
         told of values is told of that part.
@@ -193,6 +194,7 @@ class DatasetProfile:
     fields: tuple[FieldProfile, ...]
     connection: str | None = None
     counted: bool = True
+    kind: Literal["table", "files", "topic"] = "files"
     rejected: int = 0
     inputs: int = 1
     bytes_read: int = 0
@@ -217,6 +219,7 @@ class DatasetProfile:
             "name": self.name,
             "connection": self.connection,
             "location": self.location,
+            "kind": self.kind,
             "format": self.format,
             "dialect": self.dialect,
             "rows": self.rows,
@@ -252,6 +255,7 @@ class DatasetProfile:
                 rows=int(found["rows"]),
                 fields=tuple(FieldProfile.from_dict(one) for one in found["fields"]),
                 connection=found.get("connection"),
+                kind=found.get("kind") or ("table" if found["format"] == "table" else "files"),
                 counted=bool(found.get("rows_counted", True)),
                 rejected=int(found.get("rows_rejected", 0)),
                 inputs=int(method.get("inputs", 1)),

@@ -184,6 +184,7 @@ class _Profile:
             format=_format_of(self._source),
             rows=rows,
             counted=self._part is None,
+            kind="table" if isinstance(self._source, TableSource) else "files",
             rejected=counted.rejected,
             inputs=len(self._source.inputs),
             bytes_read=counted.bytes_read,

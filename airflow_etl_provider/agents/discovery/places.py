@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.agents.discovery.grouping import group_names
+from airflow_etl_provider.agents.discovery.topics import TopicPlace
 from airflow_etl_provider.contracts.source_spec import SourceSpec
 from airflow_etl_provider.engines.sources.files import in_bucket
 from airflow_etl_provider.engines.sources.listing import list_below, list_below_url
@@ -55,7 +57,7 @@ def find_datasets(
     connection: str | None,
     tables: Sequence[str],
     wanted: Wanted,
-) -> list[SourceSpec]:
+) -> Sequence[SourceSpec | TopicPlace]:
     """Name the datasets at a place; see `scan.discover` for what a place is.
 
     :raises ConnectionNotFoundError: it is a word, and neither path nor connection.
@@ -77,7 +79,9 @@ def find_datasets(
     return _of_location(place, base, wanted)
 
 
-def _of_connection(connection: Connection, inside: str, wanted: Wanted) -> list[SourceSpec]:
+def _of_connection(
+    connection: Connection, inside: str, wanted: Wanted
+) -> Sequence[SourceSpec | TopicPlace]:
     """Look into a connection, or at what is named inside of it."""
     name, kind = connection.name, connection.kind
     if kind in DATABASES:
@@ -93,11 +97,21 @@ def _of_connection(connection: Connection, inside: str, wanted: Wanted) -> list[
     if kind == "aws":
         url = inside if "://" in inside else in_bucket(inside, connection)
         return _of_url(url, inside, wanted, connection=connection)
+    if kind == "kafka":
+        topics = [inside] if inside else wanted.of(_topics(connection))
+        return [TopicPlace(name, topic) for topic in topics]
     if inside:
         return [SourceSpec(connection=name, location=inside)]
     # Neither files nor tables: the listing says what connections can be looked into.
     list_tables(connection)
     return []
+
+
+def _topics(connection: Connection) -> list[str]:
+    from airflow_etl_provider.engines.sources.topics import TopicReader
+
+    with closing(TopicReader(connection)) as reader:
+        return reader.topics()
 
 
 def _of_location(place: str, base: Path | None, wanted: Wanted) -> list[SourceSpec]:

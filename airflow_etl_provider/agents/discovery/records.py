@@ -55,6 +55,7 @@ def record_of_profile(
             "primary_key": list(found.primary_key),
             "partitions": list(found.partitions),
             "hashing": found.hashing,
+            "kind": found.kind,
             "format": found.format,
             "dialect": found.dialect,
             "rejected": found.rejected,
@@ -75,6 +76,7 @@ def profile_from_record(record: ProfileRecord, *, name: str, location: str) -> D
         {
             "name": name,
             "location": location,
+            "kind": method.get("kind"),
             "format": method.get("format", "files"),
             "rows": record.rows,
             "rows_rejected": method.get("rejected", 0),

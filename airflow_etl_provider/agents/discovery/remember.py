@@ -111,7 +111,7 @@ def remember(
     entry = DatasetRecord(
         id=dataset_id,
         name=found.name,
-        kind="table" if found.format == "table" else "files",
+        kind=found.kind,
         seen_at=at,
         created_at=there.created_at if there is not None else at,
         connection=found.connection,

@@ -16,6 +16,7 @@ from airflow_etl_provider.agents.discovery.discover import (
     profile_source,
 )
 from airflow_etl_provider.agents.discovery.places import Wanted, find_datasets
+from airflow_etl_provider.agents.discovery.topics import TopicPlace, profile_topic
 from airflow_etl_provider.contracts.profile import DatasetProfile, NotRead
 from airflow_etl_provider.engines.sources.tables import TableReader
 from airflow_etl_provider.exceptions import ConnectionNotFoundError, EtlError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.contracts.connection import Connections
     from airflow_etl_provider.contracts.source_spec import SourceSpec
     from airflow_etl_provider.engines.backends.duckdb.session import ComputeSession
+    from airflow_etl_provider.engines.sources.topics import TopicReader
 
 __all__ = ["discover"]
 
@@ -52,7 +54,8 @@ def discover(
     """Profile what is at a place, dataset by dataset, in the order of their names.
 
     A folder or a prefix of a bucket is looked through with all that is below it; files whose names
-    differ in numbers only are one dataset. Of a database all tables and views are looked at.
+    differ in numbers only are one dataset. Of a database all tables and views are looked at,
+    of a Kafka cluster all topics.
 
     :param place: a file, a folder, a pattern or a URL; a word that is none of these, and the place
         with `tables`, is an Airflow connection, `warehouse/sales.orders` a table or location of
@@ -66,7 +69,7 @@ def discover(
         of datasets with more than a hundred files; rows are estimated then.
     :param at_once: datasets that are read side by side, each in memory of its own.
     """
-    specs: list[SourceSpec] = []
+    specs: Sequence[SourceSpec | TopicPlace] = []
     try:
         specs = find_datasets(
             place,
@@ -86,8 +89,8 @@ def discover(
 
 
 def _side_by_side(
-    profiled: Callable[[SourceSpec], DatasetProfile | NotRead],
-    specs: Sequence[SourceSpec],
+    profiled: Callable[[SourceSpec | TopicPlace], DatasetProfile | NotRead],
+    specs: Sequence[SourceSpec | TopicPlace],
     *,
     at_once: int,
 ) -> Iterator[DatasetProfile | NotRead]:
@@ -125,12 +128,18 @@ class _Profiler:
         self._sample, self._exact = sample, exact
         self._readers: dict[tuple[int, str], TableReader] = {}
         self._sessions: dict[int, ComputeSession] = {}
+        self._topics: dict[int, TopicReader] = {}
 
-    def profile(self, spec: SourceSpec) -> DatasetProfile | NotRead:
+    def profile(self, spec: SourceSpec | TopicPlace) -> DatasetProfile | NotRead:
         """Profile one; what can't be read is told with its reason."""
-        location = str(spec.location or spec.table)
+        if isinstance(spec, TopicPlace):
+            location = spec.topic
+        else:
+            location = str(spec.location or spec.table)
         named = f"{spec.connection}/{location}" if spec.connection else location
         try:
+            if isinstance(spec, TopicPlace):
+                return self._topic(spec, named)
             if spec.table and spec.connection:
                 return self._table(spec, named)
             return profile_dataset(
@@ -164,6 +173,15 @@ class _Profiler:
                 session=self._session(columns=len(source.schema)),
             )
 
+    def _topic(self, spec: TopicPlace, named: str) -> DatasetProfile:
+        from airflow_etl_provider.engines.sources.topics import TopicReader
+
+        connection = self._connections(spec.connection)
+        reader = self._topics.get(get_ident())
+        if reader is None:
+            reader = self._topics[get_ident()] = TopicReader(connection)
+        return profile_topic(reader, connection, spec.topic, name=named, sample=self._sample)
+
     def _session(self, *, columns: int) -> ComputeSession | None:
         """Give the session of this thread; a wide table gets one of its own."""
         if columns > _USUAL_COLUMNS:
@@ -181,3 +199,5 @@ class _Profiler:
             reader.close()
         for session in self._sessions.values():
             session.close()
+        for topics in self._topics.values():
+            topics.close()
