@@ -122,12 +122,16 @@ def outcome_of_check(report: QualityReport, *, figures: Mapping[str, float]) -> 
 
 
 def outcome_of_discovery(
-    found: Json, *, seconds: float, figures: Mapping[str, float], failed: str | None = None
+    found: Json,
+    *,
+    seconds: float,
+    figures: Mapping[str, float],
+    failed: tuple[str, str] | None = None,
 ) -> Outcome:
     """Take the outcome from what a discovery found, in the words of a run.
 
     :param found: as `DataDiscoveryOperator` returns it.
-    :param failed: what a person should know, where the task fails for what could not be read.
+    :param failed: a code, and what a person should know, where the task fails for what it found.
     """
     counts = [one["rows"] + one["rejected"] for one in found["datasets"]]
     report = {
@@ -146,8 +150,8 @@ def outcome_of_discovery(
         report=report,
         status=report["status"],
         figures={**figures, **measured},
-        error_code=found["not_read"][0]["code"] if failed else None,
-        error_message=failed,
+        error_code=failed[0] if failed else None,
+        error_message=failed[1] if failed else None,
         error_type="AirflowFailException" if failed else None,
     )
 

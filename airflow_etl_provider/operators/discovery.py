@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.exceptions import SchemaDriftError, SpecificationError
 from airflow_etl_provider.operators.batch import NEEDS_A_PERSON
 from airflow_etl_provider.operators.listening import run_listening
 from airflow_etl_provider.operators.recording import TaskRecording
@@ -114,26 +114,26 @@ class DataDiscoveryOperator(BaseOperator):
             return found
         if self.do_xcom_push:
             context["ti"].xcom_push("return_value", found)
-        raise AirflowFailException(problem)
+        raise AirflowFailException(problem[1])
 
-    def _problem(self, found: dict[str, Any]) -> str | None:
-        """Say why the task fails for what could not be read; None where it does not."""
+    def _problem(self, found: dict[str, Any]) -> tuple[str, str] | None:
+        """Give a code, and say why the task fails for what was not read; None if it does not."""
         broken = found["not_read"]
         if not broken or (self.on_not_read == "warn" and found["datasets"]):
             return None
         first = broken[0]
-        return (
+        return first["code"], (
             f"{found['not_read_count']} dataset(s) could not be read. The first is "
             f"{first['name']}: {first['message']} [{first['code']}]"
         )
 
-    def _drift(self, found: dict[str, Any]) -> str | None:
-        """Say why the task fails for what changed; None where it does not."""
+    def _drift(self, found: dict[str, Any]) -> tuple[str, str] | None:
+        """Give a code, and say why the task fails for what changed; None if it does not."""
         counted = {"never": 0, "breaking": found["breaking"], "any": found["changes"]}
         count = counted[self.fail_on_drift]
         if not count:
             return None
-        return (
+        return SchemaDriftError.code, (
             f"{count} change(s) that make it fail ({self.fail_on_drift}) were found; "
             "the log and the decisions of the discovery agent list them. All was written into "
             "the catalog: the next run compares with what is there now."

@@ -114,7 +114,9 @@ class TaskRecording:
 
             self._end(outcome_of_check(report, figures=self._figures()))
 
-    def end_discovery(self, found: dict[str, Any], *, failed: str | None = None) -> None:
+    def end_discovery(
+        self, found: dict[str, Any], *, failed: tuple[str, str] | None = None
+    ) -> None:
         """Tell what a discovery found."""
         if self._recorder is not None:
             from airflow_etl_provider.metadata.run_records import outcome_of_discovery

@@ -7,6 +7,7 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_etl_provider.exceptions import CancelledError
@@ -118,7 +119,50 @@ def test_it_stops_between_two_datasets(store, exports):
         operator.execute({"ti": task_instance()})
 
 
-@pytest.mark.parametrize("wrong", [{"on_not_read": "skip"}, {"sample": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"on_not_read": "skip"}, {"sample": 0}, {"fail_on_drift": "always"}]
+)
 def test_a_wrong_argument_is_an_import_error(wrong):
-    with pytest.raises(ValueError, match=r"on_not_read|sample"):
+    with pytest.raises(ValueError, match=r"on_not_read|sample|fail_on_drift"):
         DataDiscoveryOperator(task_id="look", connection="c", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("fail_on_drift", "header", "fails"),
+    [
+        ("never", "id,mail", False),
+        ("breaking", "id,mail", True),
+        ("breaking", "id,email,extra", False),
+        ("any", "id,email,extra", True),
+    ],
+)
+def test_a_change_fails_the_task_where_that_is_wanted(store, exports, fail_on_drift, header, fails):
+    arguments = {"locations": ["exports"], "exclude": ["cut*"], "fail_on_drift": fail_on_drift}
+    execute(**arguments)
+    rows = "1,a@example.com,x\n2,b@example.com,y\n" if "extra" in header else "1,5\n2,6\n"
+    (exports / "orders.csv").write_text(f"{header}\n{rows}")
+
+    if fails:
+        with pytest.raises(AirflowFailException, match="were found"):
+            execute(**arguments)
+        failed = [run for run in store.find(Query(RunRecord)).items if run.status == "failed"]
+        assert [run.error_code for run in failed] == ["schema_drift"]
+    else:
+        assert execute(**arguments)[0]["changes"] > 0
+    # It was written down in either case, so that it is told once.
+    assert execute(**arguments)[0]["changes"] == 0
+
+
+def test_what_moved_is_told_to_the_assets_that_wait(store, exports):
+    told = []
+    alias = AssetAlias("moved")
+    events = {alias: SimpleNamespace(add=lambda asset, extra: told.append((asset.name, extra)))}
+    operator = DataDiscoveryOperator(
+        task_id="look", locations=["exports"], exclude=["cut*"], outlets=[alias]
+    )
+
+    for _ in range(2):
+        operator.execute({"ti": task_instance(), "outlet_events": events})
+
+    ((name, extra),) = told
+    assert (name, extra["rows"], extra["new"]) == ("exports/orders.csv", 2, True)
