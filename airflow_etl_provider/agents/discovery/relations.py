@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ numbers are not keys by chance."""
 _REFERENCES = frozenset(
     {"id", "key", "code", "no", "nr", "num", "number", "fk", "ref", "uuid", "sk"}
 )
-_OF_THE_SAME = frozenset({"parent", "manager", "supervisor", "boss", "previous", "next", "reports"})
+_OF_THE_SAME = frozenset(
+    {"parent", "manager", "supervisor", "boss", "previous", "next", "report", "to", "predecessor"}
+)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -80,7 +83,17 @@ def find_relations(datasets: Sequence[DatasetProfile]) -> list[Relation]:
                 and (relation := _relation(dataset, field, other, key)) is not None
             ]
             found += _best(refers)
-    return found
+    return _to_the_root(found)
+
+
+def _to_the_root(found: list[Relation]) -> list[Relation]:
+    """Leave out keys that refer to a key themselves: `film_category.film_id` is a film's."""
+    refers = defaultdict(set)
+    for one in found:
+        refers[one.dataset, one.columns].add((one.other, one.key))
+    return [
+        one for one in found if not refers[one.other, one.key] & refers[one.dataset, one.columns]
+    ]
 
 
 def _keys(dataset: DatasetProfile) -> Iterator[FieldProfile]:
@@ -163,23 +176,16 @@ def _named(
 ) -> bool:
     """Whether the name says whose key it is: `customer_id` of `customers.id`, `tailnum`."""
     mine, its = _words(field.name), _words(key.name)
-    table = _words(_table(other.name))
-    if dataset is other:
-        return bool(_OF_THE_SAME & set(mine)) and _ends_as(mine, its, table)
-    if mine == its and set(mine) - _REFERENCES:
-        # The same name says it, where it is not the table's own number of something else.
-        return True
-    return _ends_as(mine, its, table)
-
-
-def _ends_as(mine: list[str], its: list[str], table: list[str]) -> bool:
-    """Whether a name ends as the key's, with the table's before: `ship_country_code`."""
-    entity = [word for word in its if word not in _REFERENCES] or table
+    entity = [word for word in its if word not in _REFERENCES] or _words(_table(other.name))
     wanted = [word for word in mine if word not in _REFERENCES]
-    if not wanted or not entity:
-        return False
-    same = bool(_OF_THE_SAME & set(mine)) and len(mine) > 1
-    return same or wanted[-len(entity) :] == entity
+    if dataset is other:
+        # `manager_id`, `parent_category_id`: one of the same kind as the row.
+        rest = [word for word in wanted if word not in _OF_THE_SAME]
+        return len(rest) < len(wanted) and (not rest or rest[-len(entity) :] == entity)
+    if mine == its and wanted:
+        return True
+    # `ship_country_code`: the name ends as the key's, with the table's before.
+    return bool(wanted) and bool(entity) and wanted[-len(entity) :] == entity
 
 
 def _table(name: str) -> str:
