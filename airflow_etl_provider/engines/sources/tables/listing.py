@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DATABASES", "list_tables"]
 
-DATABASES = ("postgres", "duckdb", "sqlite")
+DATABASES = ("postgres", "duckdb", "sqlite", "mysql")
 """The types of connections whose tables can be listed."""
 
 _OURS = "_etl_"
@@ -37,6 +37,14 @@ SELECT nullif(table_schema, 'main'), table_name FROM information_schema.tables
 WHERE table_catalog = current_database() ORDER BY 1 NULLS FIRST, 2
 """
 
+_MYSQL = """
+SELECT NULLIF(TABLE_SCHEMA, DATABASE()), TABLE_NAME FROM information_schema.TABLES
+WHERE TABLE_TYPE IN ('BASE TABLE', 'VIEW')
+  AND TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')
+  AND TABLE_SCHEMA = COALESCE(DATABASE(), TABLE_SCHEMA)
+ORDER BY 1, 2
+"""
+
 _SQLITE = """
 SELECT name FROM sqlite_master
 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name
@@ -54,12 +62,14 @@ def list_tables(connection: Connection) -> list[TableName]:
         found = _postgres(connection)
     elif kind == "duckdb":
         found = _duckdb(_path_of(connection))
+    elif kind == "mysql":
+        found = _mysql(connection)
     elif kind == "sqlite":
         found = _sqlite(_path_of(connection))
     else:
         raise SpecificationError(
             f"The connection {connection.name!r} is of type {kind!r}: its tables can't be listed.",
-            hint="Use a connection of type postgres, duckdb or sqlite, or name a location.",
+            hint="Use a connection of type postgres, mysql, duckdb or sqlite, or name a location.",
         )
     return [table for table in found if not table.name.startswith(_OURS)]
 
@@ -74,6 +84,14 @@ def _postgres(connection: Connection) -> list[TableName]:
         rows = client.query(_POSTGRES, doing="to list its tables")
     finally:
         client.close()
+    return [_named(name, schema) for schema, name in rows]
+
+
+def _mysql(connection: Connection) -> list[TableName]:
+    from airflow_etl_provider.engines.sources.tables.mysql_client import MySqlClient
+
+    with closing(MySqlClient(connection)) as client:
+        rows = client.query(_MYSQL, doing="to list the tables of")
     return [_named(name, schema) for schema, name in rows]
 
 

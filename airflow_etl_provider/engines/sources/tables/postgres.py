@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
+from airflow_etl_provider.engines.sources.tables.kept import KeptRows
 from airflow_etl_provider.engines.sources.tables.postgres_size import (
     Sample,
     choose_sample,
@@ -26,7 +26,7 @@ from airflow_etl_provider.engines.targets.postgres.columns import (
 from airflow_etl_provider.engines.targets.postgres.types import declared_type
 from airflow_etl_provider.engines.targets.postgres.uri import server_of
 from airflow_etl_provider.engines.targets.table_name import TableName, parse_table_name
-from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError
+from airflow_etl_provider.exceptions import SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +74,7 @@ class PostgresTableSource(TableSource):
         super().__init__()
         written = parse_table_name(table)
         server = server_of(connection)
-        self._scratch = scratch
-        self._file: IO[bytes] | None = None
+        self._kept = KeptRows(scratch)
         self._count: int | None = None
         self._sample: Sample | None = None
         self._is_ours = client is None
@@ -135,9 +134,11 @@ class PostgresTableSource(TableSource):
         if not self.rereads:
             yield from self._read()
             return
-        if self._file is None:
-            self._keep()
-        yield from self._kept()
+        if not self._kept.there:
+            self._kept.keep(self._read(), self.arrow_schema(), name=self.name)
+            # The snapshot has served; an old one keeps the server from cleaning up.
+            self._client.rollback()
+        yield from self._kept.read()
 
     def interrupt(self) -> None:
         self._client.cancel()
@@ -160,9 +161,7 @@ class PostgresTableSource(TableSource):
 
     def close(self) -> None:
         self._let_go()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._kept.close()
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -176,35 +175,6 @@ class PostgresTableSource(TableSource):
                 for column, field in zip(batch.columns, schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-    def _keep(self) -> None:
-        import pyarrow as pa
-
-        try:
-            file = tempfile.TemporaryFile(  # noqa: SIM115 - close() ends it
-                prefix="airflow-etl-", dir=self._scratch
-            )
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
-            with pa.ipc.new_stream(file, self.arrow_schema(), options=options) as writer:
-                for batch in self._read():
-                    writer.write_batch(batch)
-        except OSError as error:
-            raise SourceError(
-                f"The rows of {self.name} can't be kept in {self._scratch or tempfile.gettempdir()}"
-                f": {error.strerror or type(error).__name__}.",
-                hint="Make room there, or check fewer rows by `where`.",
-            ) from error
-        self._file = file
-        # The snapshot has served; an old one keeps the server from cleaning up.
-        self._client.rollback()
-
-    def _kept(self) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        if self._file is None:
-            return
-        self._file.seek(0)
-        yield from pa.ipc.open_stream(self._file)
 
     def _from(self, query: exp.Select) -> exp.Select:
         table = exp.Table(this=_name(self._table), db=_name(self._schema_name))
