@@ -86,45 +86,16 @@ def remember(
         if there is not None and there.missing_since is None and found.code in _GONE:
             store.record([replace(there, seen_at=at, missing_since=at)])
         return Remembered(dataset_id, found.name)
-    columns = tuple(column_of(field) for field in found.fields)
     fingerprint = Schema(tuple(Field(f.name, f.stored) for f in found.fields)).fingerprint
     last = next(iter(last_profiles(store, dataset_id)), None)
     changes = _changes(store, found, last)
     schema = store.record_schema(
-        SchemaVersionRecord(
-            dataset_id=dataset_id,
-            version=0,
-            fingerprint=fingerprint,
-            fields=tuple(
-                {"name": f.name, "type": str(f.stored), "nullable": True} for f in found.fields
-            ),
-            valid_from=at,
-            run_id=run_id,
-            changes=tuple(change.to_dict() for change in changes if change.kind in SCHEMA_KINDS)[
-                :MOST_CHANGES
-            ],
-        )
+        _schema(dataset_id, found, fingerprint, changes, at=at, run_id=run_id)
     )
     profile = record_of_profile(dataset_id, found, fingerprint=fingerprint, at=at, run_id=run_id)
     profiled = _differs(profile, last)
     late = None if profiled else tell_if_late(store, found.name, dataset_id, at=at, run_id=run_id)
-    entry = DatasetRecord(
-        id=dataset_id,
-        name=found.name,
-        kind=found.kind,
-        seen_at=at,
-        created_at=there.created_at if there is not None else at,
-        connection=found.connection,
-        location=found.location,
-        description=there.description if there is not None else None,
-        owner=there.owner if there is not None else None,
-        tags=there.tags if there is not None else (),
-        columns=columns,
-        fingerprint=fingerprint,
-        schema_version=schema.version,
-        rows=found.rows,
-        bytes=found.bytes_read or None,
-    )
+    entry = _entry(dataset_id, found, there, schema, at=at)
     # What is told comes before what is remembered: whoever stops in between tells it again, with
     # the same ids, and whoever stops afterwards has told it.
     tell_schema(store, found.name, schema, at=at)
@@ -139,6 +110,57 @@ def remember(
         changed=there is not None and there.fingerprint not in (None, fingerprint),
         profiled=profiled,
         changes=changes if late is None else (*changes, late),
+    )
+
+
+def _schema(
+    dataset_id: str,
+    found: DatasetProfile,
+    fingerprint: str,
+    changes: Sequence[DataChange],
+    *,
+    at: datetime,
+    run_id: str | None,
+) -> SchemaVersionRecord:
+    told = [change.to_dict() for change in changes if change.kind in SCHEMA_KINDS]
+    return SchemaVersionRecord(
+        dataset_id=dataset_id,
+        version=0,
+        fingerprint=fingerprint,
+        fields=tuple(
+            {"name": f.name, "type": str(f.stored), "nullable": True} for f in found.fields
+        ),
+        valid_from=at,
+        run_id=run_id,
+        changes=tuple(told[:MOST_CHANGES]),
+    )
+
+
+def _entry(
+    dataset_id: str,
+    found: DatasetProfile,
+    there: DatasetRecord | None,
+    schema: SchemaVersionRecord,
+    *,
+    at: datetime,
+) -> DatasetRecord:
+    """Describe the dataset; what people said of it stays."""
+    return DatasetRecord(
+        id=dataset_id,
+        name=found.name,
+        kind=found.kind,
+        seen_at=at,
+        created_at=there.created_at if there is not None else at,
+        connection=found.connection,
+        location=found.location,
+        description=there.description if there is not None else None,
+        owner=there.owner if there is not None else None,
+        tags=there.tags if there is not None else (),
+        columns=tuple(column_of(field) for field in found.fields),
+        fingerprint=schema.fingerprint,
+        schema_version=schema.version,
+        rows=found.rows,
+        bytes=found.bytes_read or None,
     )
 
 
