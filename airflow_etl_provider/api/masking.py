@@ -42,15 +42,32 @@ def mask_profile(profile: ProfileRecord, store: MetadataStore) -> ProfileRecord:
         for column in (dataset.columns if dataset is not None else ())
         if PERSONAL in (column.get("tags") or ())
     }
+    hidden = {
+        name
+        for name, facts in profile.columns.items()
+        if name in tagged or PERSONAL in (_of(facts, "tags") or ())
+    }
     return replace(
         profile,
         columns={
-            name: _masked(facts)
-            if name in tagged or PERSONAL in (_of(facts, "tags") or ())
-            else facts
+            name: _masked(facts) if name in hidden else facts
             for name, facts in profile.columns.items()
         },
+        method=_masked_sample(profile, hidden),
     )
+
+
+def _masked_sample(profile: ProfileRecord, hidden: set[str]) -> dict[str, Any]:
+    """Hide the values of some columns in the rows of the sample."""
+    rows = profile.method.get("sample")
+    if not isinstance(rows, list):
+        return profile.method
+    places = {_of(profile.columns[name], "place") for name in hidden}
+    masked = [
+        [MASK if at in places and value is not None else value for at, value in enumerate(row)]
+        for row in rows
+    ]
+    return profile.method | {"sample": masked}
 
 
 def _masked(facts: Any) -> Any:

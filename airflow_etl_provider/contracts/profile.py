@@ -38,6 +38,8 @@ class FieldProfile:
     :param shortest: length in characters, of text.
     :param top: the most frequent values, with how many of those that were looked at.
     :param patterns: shapes of values (`Aaa 999`), with the share of those that were looked at.
+    :param required: it is declared NOT NULL.
+    :param description: that the source gives: a comment in a database.
     :param fits: the share of the values, null words apart, that are of `type`.
     :param almost: of text: a type that many of its values have, and their share.
     :param quantiles: every 1/32 of what `quantiles_of` says: numbers; dates and times in seconds
@@ -66,6 +68,8 @@ class FieldProfile:
     top: tuple[tuple[str, int], ...] = ()
     patterns: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
+    required: bool = False
+    description: str | None = None
     fits: float = 1.0
     almost: tuple[Kind, float] | None = None
     quantiles: tuple[float, ...] = ()
@@ -94,6 +98,8 @@ class FieldProfile:
             "longest": self.longest,
             "top": [{"value": value, "count": count} for value, count in self.top],
             "patterns": [{"pattern": shape, "share": round(s, 4)} for shape, s in self.patterns],
+            "required": self.required,
+            "description": self.description,
             "fits": round(self.fits, 4),
             "almost": None if self.almost is None else [self.almost[0], round(self.almost[1], 4)],
             "quantiles": list(self.quantiles),
@@ -133,6 +139,8 @@ class FieldProfile:
                     (str(one["pattern"]), float(one["share"])) for one in facts.get("patterns", ())
                 ),
                 notes=tuple(facts.get("notes", ())),
+                required=bool(facts.get("required")),
+                description=facts.get("description"),
                 fits=float(facts.get("fits", 1.0)),
                 almost=None if almost is None else (almost[0], float(almost[1])),
                 quantiles=tuple(float(one) for one in facts.get("quantiles", ())),
@@ -182,6 +190,9 @@ class DatasetProfile:
     :param keys: columns, or pairs of them, whose values are all there and all different.
     :param dependencies: of a column, those that it determines among the rows that were looked at:
         the same postal code, the same city.
+    :param description: that the source gives: a comment in a database.
+    :param sample: some rows as text, in the order of the fields; values of personal columns are
+        masked.
     :param primary_key: that is declared, () where none is.
     :param partitions: the columns that folders are named by (`day=2026-01-01`).
     :param hashing: of the sketches; those of another one can't be compared.
@@ -204,6 +215,8 @@ class DatasetProfile:
     keys: tuple[tuple[str, ...], ...] = ()
     dependencies: tuple[tuple[str, tuple[str, ...]], ...] = ()
     primary_key: tuple[str, ...] = ()
+    description: str | None = None
+    sample: tuple[tuple[str | None, ...], ...] = ()
     partitions: tuple[str, ...] = ()
     hashing: str = ""
     notes: tuple[str, ...] = ()
@@ -230,6 +243,8 @@ class DatasetProfile:
             "dependencies": {name: list(others) for name, others in self.dependencies},
             "primary_key": list(self.primary_key),
             "partitions": list(self.partitions),
+            "description": self.description,
+            "sample": [list(row) for row in self.sample],
             "profile": {
                 "inputs": self.inputs,
                 "bytes_read": self.bytes_read,
@@ -269,6 +284,8 @@ class DatasetProfile:
                 ),
                 primary_key=tuple(found.get("primary_key", ())),
                 partitions=tuple(found.get("partitions", ())),
+                description=found.get("description"),
+                sample=tuple(tuple(row) for row in found.get("sample", ())),
                 hashing=str(method.get("hashing", "")),
                 notes=tuple(found.get("notes", ())),
             )

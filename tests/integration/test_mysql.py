@@ -111,7 +111,8 @@ def test_tables_and_views_are_listed_without_those_of_the_server(shop):
 
 def test_all_tables_are_discovered_and_the_forbidden_one_is_named(shop):
     shop.execute(
-        "CREATE TABLE orders (id int PRIMARY KEY, email varchar(50))",
+        "CREATE TABLE orders (id int PRIMARY KEY, email varchar(50) COMMENT 'To whom') "
+        "COMMENT 'All orders'",
         "INSERT INTO orders VALUES (1, 'a@example.com'), (2, 'b@example.com')",
         "CREATE TABLE secret (id int)",
         "CREATE USER IF NOT EXISTS reader@'127.0.0.1' IDENTIFIED BY 'reads only'",
@@ -125,6 +126,8 @@ def test_all_tables_are_discovered_and_the_forbidden_one_is_named(shop):
     orders, secret = found
     assert (orders.name, orders.rows, orders.primary_key) == ("shop/orders", 2, ("id",))
     assert [field.personal for field in orders.fields] == [False, True]
+    assert [field.required for field in orders.fields] == [True, False]
+    assert (orders.description, orders.fields[1].description) == ("All orders", "To whom")
     assert isinstance(secret, NotRead)
     assert "forbidden" in secret.reason
 

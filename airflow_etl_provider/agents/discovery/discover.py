@@ -11,7 +11,7 @@ from airflow_etl_provider.agents.discovery.chosen_files import MOST_FILES, Chose
 from airflow_etl_provider.agents.discovery.grouping import partitions_of
 from airflow_etl_provider.agents.discovery.measured import Measured
 from airflow_etl_provider.agents.discovery.reading import Reading
-from airflow_etl_provider.agents.discovery.telling import profile_field
+from airflow_etl_provider.agents.discovery.telling import profile_field, sample_rows
 from airflow_etl_provider.contracts.profile import DatasetProfile
 from airflow_etl_provider.engines.sources import open_chosen
 from airflow_etl_provider.engines.sources.base import Described, PartlyRead
@@ -33,6 +33,9 @@ SAMPLE_ROWS = 20_000
 """Rows whose values are looked at one by one."""
 
 MEMORY = 256 * 2**20
+
+_SAMPLED_COLUMNS = 500
+"""Rows with more are no help to anybody who reads them."""
 
 
 def profile_dataset(
@@ -118,14 +121,14 @@ def profile_source(
 
 def _profile(source: Source, measured: Measured, *, name: str, location: str) -> DatasetProfile:
     counted, fields = measured.counted, measured.fields
-    is_table = isinstance(source, TableSource)
+    table = source if isinstance(source, TableSource) else None
     return DatasetProfile(
         name=name,
         location=location,
         format=source.format if isinstance(source, Described) else "files",
         rows=measured.rows,
         counted=not measured.in_part,
-        kind="table" if is_table else "files",
+        kind="files" if table is None else "table",
         rejected=counted.rejected,
         inputs=len(source.inputs),
         bytes_read=counted.bytes_read,
@@ -133,9 +136,18 @@ def _profile(source: Source, measured: Measured, *, name: str, location: str) ->
         # The widest 95 % interval of a share, at one half.
         margin=0.0 if measured.whole else 0.98 / math.sqrt(max(measured.drawn, 1)),
         dialect=_dialect_of(source),
-        fields=tuple(profile_field(measured, number) for number in range(len(fields))),
+        fields=tuple(
+            replace(
+                profile_field(measured, number),
+                required=table is not None and field.name in table.required,
+                description=table.comments.get(field.name) if table is not None else None,
+            )
+            for number, field in enumerate(fields)
+        ),
+        description=table.comment if table is not None else None,
+        sample=sample_rows(measured) if len(fields) <= _SAMPLED_COLUMNS else (),
         dependencies=measured.dependencies(),
-        primary_key=source.key if isinstance(source, TableSource) else (),
+        primary_key=table.key if table is not None else (),
         partitions=partitions_of(location),
         keys=tuple(tuple(fields[n].name for n in key) for key in measured.keys),
         notes=tuple(dict.fromkeys(counted.notes)),

@@ -107,6 +107,10 @@ class Measured:
         """Whether only a part was read."""
         return self._part is not None
 
+    def first_rows(self, most: int) -> list[tuple[str | None, ...]]:
+        """Give the first of the rows that were looked at, as text."""
+        return self._reading.first_rows(most)
+
     def told(self, number: int) -> dict[str, int]:
         """Give the values of a field that were looked at, without null words."""
         nulls = self.found[number].nulls

@@ -170,6 +170,11 @@ class Reading:
             for some in asked:
                 yield [next(columns) for _ in some]
 
+    def first_rows(self, most: int) -> list[tuple[str | None, ...]]:
+        """Give the first of the rows that were looked at, as text."""
+        columns = [column.slice(0, most).to_pylist() for column in self._rows.columns]
+        return list(zip(*columns, strict=True))
+
     def dependencies(self, numbers: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
         """Find fields that determine others among the rows that were looked at."""
         return find_dependencies(self._rows, numbers)

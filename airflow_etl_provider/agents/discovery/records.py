@@ -25,7 +25,13 @@ def column_of(field: FieldProfile) -> dict[str, Any]:
     tags = [PERSONAL] if field.personal else []
     if field.semantic_type:
         tags.append(field.semantic_type)
-    column = {"name": field.name, "type": str(field.type), "nullable": field.nullable}
+    column: dict[str, Any] = {
+        "name": field.name,
+        "type": str(field.type),
+        "nullable": field.nullable,
+    }
+    if field.description:
+        column["description"] = field.description
     return column | {"tags": tags} if tags else column
 
 
@@ -54,6 +60,8 @@ def record_of_profile(
             "keys": [list(key) for key in found.keys],
             "primary_key": list(found.primary_key),
             "partitions": list(found.partitions),
+            "description": found.description,
+            "sample": [list(row) for row in found.sample],
             "hashing": found.hashing,
             "kind": found.kind,
             "format": found.format,
@@ -86,6 +94,8 @@ def profile_from_record(record: ProfileRecord, *, name: str, location: str) -> D
             "keys": method.get("keys", ()),
             "primary_key": method.get("primary_key", ()),
             "partitions": method.get("partitions", ()),
+            "description": method.get("description"),
+            "sample": method.get("sample", ()),
             "profile": {
                 "inputs": method.get("inputs", 1),
                 "rows_looked_at": method.get("looked_at", 0),

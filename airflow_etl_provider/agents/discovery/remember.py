@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_etl_provider.agents.discovery.alerts import (
     MOST_CHANGES,
@@ -153,7 +153,7 @@ def _entry(
         created_at=there.created_at if there is not None else at,
         connection=found.connection,
         location=found.location,
-        description=there.description if there is not None else None,
+        description=_description(found, there),
         owner=there.owner if there is not None else None,
         tags=there.tags if there is not None else (),
         columns=tuple(column_of(field) for field in found.fields),
@@ -162,6 +162,12 @@ def _entry(
         rows=found.rows,
         bytes=found.bytes_read or None,
     )
+
+
+def _description(found: DatasetProfile, there: DatasetRecord | None) -> str | None:
+    """What people wrote into the catalog, else what the source says of itself."""
+    written = there.description if there is not None else None
+    return written or found.description
 
 
 def remember_relations(
@@ -212,8 +218,13 @@ def _changes(
 
 
 def _differs(profile: ProfileRecord, last: ProfileRecord | None) -> bool:
-    return last is None or (profile.rows, profile.columns, profile.method) != (
+    """Whether something is another way; which rows the sample holds may be by chance."""
+    return last is None or (profile.rows, profile.columns, _method(profile)) != (
         last.rows,
         last.columns,
-        last.method,
+        _method(last),
     )
+
+
+def _method(profile: ProfileRecord) -> dict[str, Any]:
+    return {name: value for name, value in profile.method.items() if name != "sample"}

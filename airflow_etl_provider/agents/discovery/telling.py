@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from airflow_etl_provider.agents.discovery.measured import Measured
     from airflow_etl_provider.agents.discovery.values import ValueFacts
 
-__all__ = ["profile_field"]
+__all__ = ["MASK", "profile_field", "sample_rows"]
+
+MASK = "***"
+"""In the place of a value of a personal column."""
 
 _TOP, _CATEGORIES = 10, 50
+_SAMPLE_ROWS = 5
 
 
 def profile_field(measured: Measured, number: int) -> FieldProfile:
@@ -54,6 +58,18 @@ def profile_field(measured: Measured, number: int) -> FieldProfile:
         quantiles_of=quantiles_are_of,
         repeats=spread.repeats,
         sketch=None if personal else spread.sketch(facts, whole=measured.whole, key=key),
+    )
+
+
+def sample_rows(measured: Measured) -> tuple[tuple[str | None, ...], ...]:
+    """Give some of the rows that were looked at; values of personal columns are masked."""
+    personal = [meaning is not None and meaning.personal for meaning in measured.meanings]
+    return tuple(
+        tuple(
+            MASK if hidden and value is not None else _shown(value)
+            for value, hidden in zip(row, personal, strict=True)
+        )
+        for row in measured.first_rows(_SAMPLE_ROWS)
     )
 
 

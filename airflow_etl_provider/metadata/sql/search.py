@@ -71,6 +71,11 @@ def search_columns(dataset: DatasetRecord) -> dict[str, str]:
             *(word for tag in sorted(tags) for word in words_of(tag)),
             *words_of(dataset.description or ""),
             *(word for column in dataset.columns for word in words_of(str(column.get("name", "")))),
+            *(
+                word
+                for column in dataset.columns
+                for word in words_of(str(column.get("description") or ""))
+            ),
             *words_of(dataset.owner or ""),
         ]
     )

@@ -12,6 +12,7 @@ import pytest
 from airflow_etl_provider.agents.discovery.relations import find_relations
 from airflow_etl_provider.agents.discovery.remember import remember, remember_relations
 from airflow_etl_provider.agents.discovery.scan import discover
+from airflow_etl_provider.api.masking import mask_profile
 from airflow_etl_provider.cli import main
 from airflow_etl_provider.contracts.profile import NotRead
 from airflow_etl_provider.metadata.migrate import migrate
@@ -229,6 +230,30 @@ def test_no_sketch_of_a_personal_column_is_written(store, folder):
     assert kept.columns["id"]["sketch"].startswith("kmv:")
     assert kept.columns["email"]["sketch"] is None
     assert kept.columns["email"]["quantiles_of"] == "length"
+
+
+def test_the_sample_is_masked_and_which_rows_it_holds_is_no_change(store, folder):
+    find(folder, store)
+
+    (kept,) = profiles(store)
+    assert sorted(kept.method["sample"]) == [["1", "***", "new"], ["2", "***", "paid"]]
+    assert not find(folder, store, days=1).profiled
+
+
+def test_a_tag_that_a_person_set_masks_the_sample_in_the_api(store, folder):
+    kept = find(folder, store)
+    entry = store.get(DatasetRecord, kept.dataset_id)
+    columns = [
+        column | ({"tags": ["personal"]} if column["name"] == "state" else {})
+        for column in entry.columns
+    ]
+    later = NOW + timedelta(hours=1)
+    store.record([replace(entry, columns=tuple(columns), seen_at=later)])
+
+    shown = mask_profile(profiles(store)[0], store)
+
+    assert {row[2] for row in shown.method["sample"]} == {"***"}
+    assert {row[0] for row in shown.method["sample"]} == {"1", "2"}
 
 
 def test_foreign_keys_are_remembered(store, folder):

@@ -146,3 +146,27 @@ def test_of_a_very_large_table_pages_are_drawn():
     # Rows of one page may be alike.
     assert sample.independent(20_000) == 2000
     assert (wide.pages, wide.independent(20_000)) == (13_000, 13_000)
+
+
+def test_what_a_database_says_of_a_table_is_told(shop):
+    connection, run = shop
+    run("COMMENT ON TABLE orders IS 'All orders'; COMMENT ON COLUMN orders.note IS 'By hand'")
+
+    (found,) = look(connection)
+    by_name = {field.name: field for field in found.fields}
+
+    assert (found.description, by_name["note"].description) == ("All orders", "By hand")
+    assert (by_name["id"].required, by_name["note"].required) == (True, False)
+
+
+def test_a_declaration_that_changes_is_told_as_it_stands(shop):
+    connection, run = shop
+    run("ALTER TABLE orders ALTER state SET NOT NULL")
+    (was,) = look(connection)
+    run("ALTER TABLE orders ALTER state DROP NOT NULL")
+    (now,) = look(connection)
+
+    (loosened,), (tightened,) = compare_profiles(was, now), compare_profiles(now, was)
+
+    assert (loosened.kind, loosened.effect) == ("nullability_changed", "breaking")
+    assert (tightened.kind, tightened.effect) == ("nullability_changed", "compatible")

@@ -60,9 +60,13 @@ def column_changes(was: Look, now: Look, *, tests: int) -> Iterator[DataChange]:
 
     :param tests: how many comparisons are made in all.
     """
+    declared_anew = was.field.required != now.field.required and _declares(now.dataset)
+    if declared_anew:
+        yield _declared_nullability(was.field, now.field)
     if not was.dataset.rows or not now.dataset.rows:
         return
-    yield from _null_changes(was, now, tests)
+    if not declared_anew:
+        yield from _null_changes(was, now, tests)
     declared = _declares(was.dataset) and _declares(now.dataset)
     changed = type_change(was.field, now.field, was, now, declared=declared, tests=tests)
     if changed is not None:
@@ -76,6 +80,21 @@ def column_changes(was: Look, now: Look, *, tests: int) -> Iterator[DataChange]:
 def _declares(dataset: DatasetProfile) -> bool:
     """Whether the types of columns are declared, and not made of the values that were seen."""
     return dataset.format in ("table", "parquet")
+
+
+def _declared_nullability(was: FieldProfile, now: FieldProfile) -> DataChange:
+    """Tell that a column is declared NOT NULL, or no more."""
+    return DataChange(
+        "nullability_changed",
+        "compatible" if now.required else "breaking",
+        "info" if now.required else "warning",
+        f"{now.name!r} is declared NOT NULL"
+        if now.required
+        else f"{now.name!r} was declared NOT NULL, and may be NULL now",
+        column=now.name,
+        was="NOT NULL" if was.required else "NULL",
+        now="NOT NULL" if now.required else "NULL",
+    )
 
 
 def _null_changes(was: Look, now: Look, tests: int) -> Iterator[DataChange]:

@@ -55,8 +55,11 @@ _DATES = ("date", "timestamp", "timestamptz")
 # Columns in order, and their place in the primary key.
 _COLUMNS = """
 SELECT c.COLUMN_NAME, LOWER(c.DATA_TYPE), LOWER(c.COLUMN_TYPE), c.NUMERIC_PRECISION,
-       c.NUMERIC_SCALE, k.ORDINAL_POSITION
+       c.NUMERIC_SCALE, k.ORDINAL_POSITION, c.IS_NULLABLE = 'NO', NULLIF(c.COLUMN_COMMENT, ''),
+       NULLIF(t.TABLE_COMMENT, '')
 FROM information_schema.COLUMNS c
+JOIN information_schema.TABLES t
+  ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 LEFT JOIN information_schema.KEY_COLUMN_USAGE k
   ON k.TABLE_SCHEMA = c.TABLE_SCHEMA AND k.TABLE_NAME = c.TABLE_NAME
  AND k.COLUMN_NAME = c.COLUMN_NAME AND k.CONSTRAINT_NAME = 'PRIMARY'
@@ -104,6 +107,11 @@ class MySqlTableSource(TableSource):
         self._columns = {column.name: column for column in columns}
         keyed = sorted((c.key, c.name) for c in columns if c.key is not None)
         self.key = tuple(name for _, name in keyed)
+        self.required = frozenset(str(row[0]) for row in found if row[6])
+        self.comments = {str(row[0]): str(row[7]) for row in found if row[7] is not None}
+        # Of a view the server says no more than that.
+        said = found[0][8]
+        self.comment = None if said in (None, "VIEW") else str(said)
         self.name = f"{mysql_server(connection)}#{self._table}"
         self.schema = Schema(tuple(Field(column.name, column.type) for column in columns))
 
@@ -201,7 +209,7 @@ _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longte
 
 
 def _column(row: tuple[Any, ...]) -> _Column:
-    name, kind, declared, precision, scale, place = row
+    name, kind, declared, precision, scale, place = row[:6]
     return _Column(
         str(name),
         str(kind),

@@ -21,6 +21,7 @@ from airflow_etl_provider.engines.targets.postgres.columns import (
     as_text,
     find_readable,
     read_columns,
+    read_comment,
     read_primary_key,
 )
 from airflow_etl_provider.engines.targets.postgres.types import declared_type
@@ -92,11 +93,15 @@ class PostgresTableSource(TableSource):
                     hint="Write the name in the letter case it has, with its schema.",
                 )
             self.key = read_primary_key(self._client, self._schema_name, self._table)
+            self.comment = read_comment(self._client, self._schema_name, self._table)
         except BaseException:
             self._let_go()
             raise
         self.name = f"{server}/{TableName(self._table, self._schema_name)}"
-        self.schema = Schema(tuple(Field(c.name, c.type) for c in self._columns.values()))
+        columns = self._columns.values()
+        self.schema = Schema(tuple(Field(c.name, c.type) for c in columns))
+        self.required = frozenset(c.name for c in columns if c.required)
+        self.comments = {c.name: c.comment for c in columns if c.comment is not None}
 
     def count(self) -> int:
         if self._count is None:

@@ -32,6 +32,9 @@ class TableSource(ABC):
 
     :ivar schema: the columns that will be read; `narrow` takes others away.
     :ivar key: the primary key, () where there is none.
+    :ivar required: columns that are declared NOT NULL.
+    :ivar comment: what the database says of the table.
+    :ivar comments: what it says of its columns, by name.
     :ivar rereads: whether rows are read more than once, keys first; set it before any scan.
     :ivar versioned: whether the input is told apart by the rows that will be read, so that a load
         of the same rows is the same load.
@@ -48,6 +51,9 @@ class TableSource(ABC):
         self.format = "table"
         self.dialect = None
         self.bytes_read = 0
+        self.required: frozenset[str] = frozenset()
+        self.comment: str | None = None
+        self.comments: dict[str, str] = {}
 
     @property
     def inputs(self) -> tuple[InputIdentity, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "as_text",
     "find_readable",
     "read_columns",
+    "read_comment",
     "read_primary_key",
 ]
 
@@ -35,6 +36,7 @@ class ReadableColumn:
     :param element: the same of an array's elements.
     :param declared: the type as PostgreSQL writes it.
     :param plain: the same without length or precision.
+    :param required: it is declared NOT NULL, itself and not by a domain.
     """
 
     name: str
@@ -43,6 +45,8 @@ class ReadableColumn:
     element: str | None
     declared: str
     plain: str
+    required: bool = False
+    comment: str | None = None
 
 
 def as_text(column: ReadableColumn, value: exp.Expr) -> exp.Expr:
@@ -65,7 +69,7 @@ def read_columns(client: PostgresClient, schema: str, table: str) -> dict[str, R
     """Columns by name, in order; none where there is no such table or view."""
     columns = {}
     for row in client.query(_READ, [schema, table], doing="to look up"):
-        name, declared, plain, base, modifier, element = row
+        name, declared, plain, base, modifier, element, required, comment = row
         of = None if element is None else str(element)
         columns[str(name)] = ReadableColumn(
             name=str(name),
@@ -74,6 +78,8 @@ def read_columns(client: PostgresClient, schema: str, table: str) -> dict[str, R
             element=of,
             declared=str(declared),
             plain=str(plain),
+            required=bool(required),
+            comment=None if comment is None else str(comment),
         )
     return columns
 
@@ -83,6 +89,18 @@ def read_primary_key(client: PostgresClient, schema: str, table: str) -> tuple[s
     rows = client.query(_PRIMARY_KEY, [schema, table], doing="to look up")
     return tuple(str(row[0]) for row in rows)
 
+
+def read_comment(client: PostgresClient, schema: str, table: str) -> str | None:
+    """What somebody wrote of a table, where somebody did."""
+    rows = client.query(_COMMENT, [schema, table], doing="to look up")
+    return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+_COMMENT = """
+SELECT obj_description(c.oid, 'pg_class')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
 
 _FIND = """
 SELECT n.nspname::text
@@ -102,7 +120,8 @@ WITH RECURSIVE base (relid, attnum, typid, typmod) AS (
   FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
 )
 SELECT a.attname::text, format_type(b.typid, b.typmod), format_type(b.typid, -1),
-       t.typname::text, b.typmod::int8, CASE WHEN t.typcategory = 'A' THEN e.typname::text END
+       t.typname::text, b.typmod::int8, CASE WHEN t.typcategory = 'A' THEN e.typname::text END,
+       a.attnotnull, col_description(b.relid, b.attnum::int4)
 FROM base b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = b.relid AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
