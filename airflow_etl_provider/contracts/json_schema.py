@@ -32,7 +32,11 @@ def pipeline_schema() -> Schema:
     parts = schema["$defs"]
     for source in (parts["SourceSpec"], parts["InputSpec"]):
         source["properties"]["format"] = _with_tsv(source["properties"]["format"])
-        source["required"] = ["location"]
+        source["oneOf"] = [
+            {"allOf": [_given("location"), _absent("table", "query")]},
+            {"allOf": [_given("connection", "table"), _absent("location", "query")]},
+            {"allOf": [_given("connection", "query"), _absent("location", "table")]},
+        ]
         source["allOf"] = [
             _if_then({"format": {"enum": ["jsonl", "parquet"]}}, _absent(*DELIMITED_ONLY)),
             _if_then({"format": {"const": "parquet"}}, _absent("encoding")),

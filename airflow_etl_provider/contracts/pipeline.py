@@ -407,7 +407,7 @@ class Pipeline(Spec):
     @model_validator(mode="after")
     def _fits(self) -> Pipeline:
         faults = Faults()
-        if self.source.location is None and self.source.table is None:
+        if self.source.place is None:
             if self.select is None and not self.inputs:
                 faults.add(("source",), "is missing (or `inputs` with a `select`)")
             elif self.select is None:

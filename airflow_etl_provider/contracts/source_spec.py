@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
 from typing import Annotated, Any, Literal
 
@@ -90,6 +91,12 @@ class Dialect(Spec):
         return self
 
 
+def _name_of_query(text: str) -> str:
+    """Name a query, the same as long as its text is but for spaces."""
+    digest = hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass"))
+    return f"query-{digest.hexdigest()[:8]}"
+
+
 def _not_yet(_: str) -> str:
     raise NotYetError("is not supported yet; read files by `location`, or a `table`")
 
@@ -172,7 +179,13 @@ class SourceSpec(Spec):
             "or a SQLite file; also a view."
         ),
     ] = None
-    query: Annotated[_NotYet | None, Field(description="Not supported yet: a query.")] = None
+    query: Annotated[
+        Text | None,
+        Field(
+            description="In place of a table: one SELECT in the SQL of the connection's database "
+            "(PostgreSQL, a DuckDB or a SQLite file)."
+        ),
+    ] = None
     topic: Annotated[_NotYet | None, Field(description="Not supported yet: a topic.")] = None
     format: Annotated[
         Annotated[Format, Words(("csv", "jsonl", "json", "parquet"))] | None,
@@ -224,6 +237,18 @@ class SourceSpec(Spec):
     ] = None
 
     @property
+    def of_database(self) -> bool:
+        """Whether a database is read: a table of it, or a query."""
+        return self.table is not None or self.query is not None
+
+    @property
+    def place(self) -> str | None:
+        """What names it within its connection."""
+        if self.query is not None:
+            return _name_of_query(self.query)
+        return self.table or self.location
+
+    @property
     def record_path(self) -> tuple[str, ...]:
         """The keys of `records`, in order."""
         return tuple(plain or quoted for plain, quoted in _PATH_KEY.findall(self.records or ""))
@@ -246,11 +271,13 @@ class SourceSpec(Spec):
     @model_validator(mode="after")
     def _fits(self) -> SourceSpec:
         faults = Faults()
-        if self.table is not None:
+        if self.table is not None or self.query is not None:
             self._fits_table(faults)
         elif self.location is None:
             faults.add(
-                (), "needs `location` (a file, a pattern such as exports/*.csv, a URL) or `table`"
+                (),
+                "needs `location` (a file, a pattern such as exports/*.csv, a URL), `table` or "
+                "`query`",
             )
         for keys, of, formats in (
             (DELIMITED_ONLY, "delimited text", ("csv",)),
@@ -268,8 +295,11 @@ class SourceSpec(Spec):
         return self
 
     def _fits_table(self, faults: Faults) -> None:
+        key = "table" if self.table is not None else "query"
         if self.location is not None:
-            faults.add(("table",), "and `location` are given; one of them names the source")
+            faults.add((key,), "and `location` are given; one of them names the source")
+        elif self.table is not None and self.query is not None:
+            faults.add(("query",), "and `table` are given; one of them names the source")
         elif self.connection is None:
             faults.add(("connection",), "is missing: it names the database that has the table")
         for key in ("format", "encoding", *DELIMITED_ONLY, *JSON_ONLY):

@@ -34,8 +34,8 @@ def name_source(spec: SourceSpec, *, connections: Connections, base: Path | None
 
     A pattern stays the same dataset from run to run, whatever files are there.
     """
-    if spec.table and spec.connection:
-        return _table(connections(spec.connection), spec.table, schema=None)
+    if spec.of_database and spec.connection:
+        return _table(connections(spec.connection), spec.place or "", schema=None)
     return _place(spec.location or "", spec.connection, connections=connections, base=base)
 
 

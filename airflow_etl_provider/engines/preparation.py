@@ -212,7 +212,7 @@ def prepare(
     evolution, plan = _settle(
         pipeline, written, source=source, target=target, window=window, high=high
     )
-    if pipeline.source.table is not None:
+    if pipeline.source.of_database:
         _narrow(source, plan, evolution.contract)
     return Prepared(
         pipeline=pipeline,
@@ -297,7 +297,7 @@ def _refuse_one_file(pipeline: Pipeline, *, connections: Connections, base: Path
     """
     from airflow_etl_provider.engines.datasets import name_source, name_target
 
-    read = [one for one in (pipeline.source, *pipeline.inputs.values()) if one.table is not None]
+    read = [one for one in (pipeline.source, *pipeline.inputs.values()) if one.of_database]
     if not read:
         return
     at = name_target(

@@ -67,10 +67,10 @@ def datasets_of(
     ]
     described = [
         _describe(
-            dataset_name(spec.connection, spec.table or spec.location or "?"),
+            dataset_name(spec.connection, spec.place or "?"),
             spec.connection,
-            spec.table or spec.location,
-            kind="table" if spec.table else "files",
+            spec.place,
+            kind="table" if spec.of_database else "files",
             schema=schema,
             run_id=run_id,
             at=at,
@@ -123,7 +123,7 @@ def dataset_name(connection: str | None, place: str) -> str:
 
 def _source_name(pipeline: Pipeline) -> str | None:
     specs: list[SourceSpec] = list(pipeline.inputs.values()) or [pipeline.source]
-    places = [(spec.connection, spec.table or spec.location) for spec in specs]
+    places = [(spec.connection, spec.place) for spec in specs]
     named = [dataset_name(connection, place) for connection, place in places if place]
     return ", ".join(named) or None
 

@@ -83,11 +83,16 @@ def for_this_task(
                 update={
                     "location": source_location or rendered(source.location),
                     "table": rendered(source.table),
+                    "query": rendered(source.query),
                 }
             ),
             "inputs": {
                 name: spec.model_copy(
-                    update={"location": rendered(spec.location), "table": rendered(spec.table)}
+                    update={
+                        "location": rendered(spec.location),
+                        "table": rendered(spec.table),
+                        "query": rendered(spec.query),
+                    }
                 )
                 for name, spec in pipeline.inputs.items()
             },

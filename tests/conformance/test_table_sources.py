@@ -18,7 +18,8 @@ from airflow_etl_provider.contracts.source_spec import SourceSpec
 from airflow_etl_provider.engines.backends.duckdb.types import describe_schema
 from airflow_etl_provider.engines.sources.tables import open_source_table, open_table
 from airflow_etl_provider.engines.targets import parse_target
-from airflow_etl_provider.exceptions import SourceNotFoundError
+from airflow_etl_provider.engines.targets.postgres.uri import parse_postgres_uri
+from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +32,10 @@ HOSTILE = ("id", "näme ünï 北", 'qu"ote; DROP TABLE x', "l" * 60, "select", 
 
 
 class Database:
-    def __init__(self, url: str, server: MariaDbServer | None = None) -> None:
-        self.url, self.server = url, server
+    def __init__(
+        self, url: str, server: MariaDbServer | None = None, *, by_query: bool = False
+    ) -> None:
+        self.url, self.server, self.by_query = url, server, by_query
         self.opened: list[TableSource] = []
 
     def execute(self, *statements: str) -> None:
@@ -61,6 +64,11 @@ class Database:
 
     def open(self, table: str = "things", *, rereads: bool = True) -> TableSource:
         source: TableSource
+        if self.by_query:
+            source = self._open_query(table)
+            source.versioned, source.rereads = False, rereads
+            self.opened.append(source)
+            return source
         if self.url.startswith("sqlite"):
             at = Connection("source", "sqlite", host=self.url.removeprefix("sqlite:///"))
             named = SourceSpec(connection="source", table=table)
@@ -78,15 +86,33 @@ class Database:
         self.opened.append(source)
         return source
 
+    def _open_query(self, table: str) -> TableSource:
+        if self.url.startswith(("sqlite", "duckdb")):
+            kind, _, path = self.url.partition(":///")
+            at = Connection("source", kind, host=path)
+        else:
+            at = parse_postgres_uri(self.url, name="source")
+        named = SourceSpec(connection=at.name, query=f"SELECT * FROM {table} -- all of them")
+        return open_source_table(named, connections=lambda _: at, base=None)
+
 
 @pytest.fixture(
-    params=["duckdb", "sqlite", "mariadb", pytest.param("postgres", marks=pytest.mark.postgres)]
+    params=[
+        "duckdb",
+        "sqlite",
+        "mariadb",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        "duckdb query",
+        "sqlite query",
+        pytest.param("postgres query", marks=pytest.mark.postgres),
+    ]
 )
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"{request.param}:///{tmp_path}/things.db"
-    if request.param == "postgres":
+    kind, _, by_query = request.param.partition(" ")
+    url = f"{kind}:///{tmp_path}/things.db"
+    if kind == "postgres":
         url = request.getfixturevalue("postgres_server")
-    database = Database(url)
+    database = Database(url, by_query=bool(by_query))
     if request.param == "mariadb":
         server = request.getfixturevalue("mariadb_server")
         database = Database(server.database(), server)
@@ -188,7 +214,8 @@ def test_a_table_without_rows_has_a_schema(database: Database, connection: Any) 
 
 def test_what_is_not_there_is_told(database: Database) -> None:
     database.execute("CREATE TABLE things (id bigint)")
-    with pytest.raises(SourceNotFoundError, match="others"):
+    told = SourceError if database.by_query else SourceNotFoundError
+    with pytest.raises(told, match=r"others|source\.query is refused|can't be opened"):
         database.open("others")
 
 

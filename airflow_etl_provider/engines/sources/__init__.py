@@ -72,13 +72,12 @@ def open_chosen(
     """
     from airflow_etl_provider.engines.sources.files import is_remote_source, list_files
 
-    for key in ("query", "topic"):
-        if getattr(spec, key) is not None:
-            raise NotSupportedYetError(
-                f"A source with `{key}` is not supported yet.",
-                hint="Use `location` with files, or `table`.",
-            )
-    if spec.table is not None:
+    if spec.topic is not None:
+        raise NotSupportedYetError(
+            "A source with `topic` is not supported yet.",
+            hint="Use `location` with files, or `table`.",
+        )
+    if spec.of_database:
         from airflow_etl_provider.engines.sources.tables import open_source_table
 
         return open_source_table(spec, connections=connections, base=base, scratch=scratch)

@@ -88,7 +88,6 @@ def test_the_pipeline_of_the_design_is_the_same_in_yaml_and_in_python():
 @pytest.mark.parametrize(
     ("written", "changed", "named"),
     [
-        ("location: exports/orders_*.csv.gz", 'query: "select 1"', "source.query"),
         ("location: exports/orders_*.csv.gz", "topic: orders", "source.topic"),
         ("mode: merge", "mode: scd2", "'scd2'"),
         ("mode: merge", "mode: snapshot", "'snapshot'"),

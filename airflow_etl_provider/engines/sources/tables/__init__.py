@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_etl_provider.contracts.pipeline import SourceSpec, TargetSpec
-from airflow_etl_provider.exceptions import SpecificationError
+from airflow_etl_provider.engines.sources.tables.query import parse_query
+from airflow_etl_provider.exceptions import NotSupportedYetError, SpecificationError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlglot import exp
 
     from airflow_etl_provider.contracts.connection import Connection, Connections
     from airflow_etl_provider.engines.sources.tables.table import TableSource
@@ -27,6 +30,10 @@ def open_source_table(
     """
     found = connections(spec.connection or "")
     source: TableSource
+    if spec.query is not None:
+        source = _open_query(found, spec.query, connections=connections, base=base, scratch=scratch)
+        source.versioned = True
+        return source
     if found.kind == "sqlite":
         source = _open_sqlite(found, spec.table or "")
     elif found.kind == "mysql":
@@ -38,6 +45,38 @@ def open_source_table(
         source = open_table(named, connections=connections, base=base, scratch=scratch)
     source.versioned = True
     return source
+
+
+def _open_query(
+    connection: Connection,
+    text: str,
+    *,
+    connections: Connections,
+    base: Path | None,
+    scratch: Path | None,
+) -> TableSource:
+    """Open what a query gives, as if it were a table."""
+    if connection.kind == "postgres":
+        from airflow_etl_provider.engines.sources.tables.postgres import PostgresTableSource
+
+        return PostgresTableSource(
+            connection, query=parse_query(text, dialect="postgres"), scratch=scratch
+        )
+    if connection.kind == "sqlite":
+        return _open_sqlite(connection, query=parse_query(text, dialect="sqlite"), scratch=scratch)
+    if connection.kind == "duckdb":
+        from airflow_etl_provider.engines.sources.tables.duckdb_file import DuckDbTableSource
+        from airflow_etl_provider.engines.targets.location import locate
+
+        named = TargetSpec(connection=connection.name, table="t")
+        at = locate(named, connections=connections, base=base)
+        if at.path is not None:
+            query = parse_query(text, dialect="duckdb")
+            return DuckDbTableSource(at.path, query=query, scratch=scratch)
+    raise NotSupportedYetError(
+        f"Queries of connections of type {connection.kind!r} are not supported yet.",
+        hint="Make a view of the query, and give its name as `table`.",
+    )
 
 
 class TableReader:
@@ -84,7 +123,13 @@ class TableReader:
             self._client = None
 
 
-def _open_sqlite(connection: Connection, table: str) -> TableSource:
+def _open_sqlite(
+    connection: Connection,
+    table: str = "",
+    *,
+    query: exp.Query | None = None,
+    scratch: Path | None = None,
+) -> TableSource:
     from pathlib import Path
 
     from airflow_etl_provider.engines.sources.tables.sqlite_file import SqliteTableSource
@@ -96,7 +141,7 @@ def _open_sqlite(connection: Connection, table: str) -> TableSource:
             f"Connection {connection.name!r} names no file.",
             hint="Write the path of the SQLite file into its host.",
         )
-    return SqliteTableSource(Path(path), table=table)
+    return SqliteTableSource(Path(path), table=table, query=query, scratch=scratch)
 
 
 def open_table(

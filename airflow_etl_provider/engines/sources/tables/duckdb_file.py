@@ -10,10 +10,13 @@ from sqlglot import exp
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema, to_duckdb
+from airflow_etl_provider.engines.sources.tables.duckdb_query import describe_query
+from airflow_etl_provider.engines.sources.tables.kept import KeptRows
+from airflow_etl_provider.engines.sources.tables.query import as_table, name_of
 from airflow_etl_provider.engines.sources.tables.table import TableSource
 from airflow_etl_provider.engines.targets.duckdb_file.layout import read_columns
 from airflow_etl_provider.engines.targets.duckdb_file.store import opened, run_sql
-from airflow_etl_provider.engines.targets.table_name import parse_table_name
+from airflow_etl_provider.engines.targets.table_name import TableName, parse_table_name
 from airflow_etl_provider.exceptions import SourceNotFoundError
 
 if TYPE_CHECKING:
@@ -33,10 +36,19 @@ BATCH_ROWS = 65_536
 class DuckDbTableSource(TableSource):
     """The file is open from the beginning to `close`; others may read it meanwhile."""
 
-    def __init__(self, path: Path, *, table: str, wait_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        table: str = "",
+        query: exp.Query | None = None,
+        scratch: Path | None = None,
+        wait_seconds: float = 60.0,
+    ) -> None:
         super().__init__()
         self._path = path.expanduser().resolve()
-        written = parse_table_name(table)
+        written = parse_table_name(table) if query is None else TableName(name_of(query))
+        self._query, self._kept = query, KeptRows(scratch)
         if not self._path.exists():
             raise SourceNotFoundError(f"There is no file {self._path}.")
         with ExitStack() as stack:
@@ -44,11 +56,17 @@ class DuckDbTableSource(TableSource):
                 opened(self._path, wait_seconds=wait_seconds, read_only=True)
             )
             self._connection.begin()
-            layout = read_columns(self._connection, written)
+            layout = (
+                read_columns(self._connection, written)
+                if query is None
+                else describe_query(self._connection, query)
+            )
             if layout is None:
                 raise SourceNotFoundError(f"There is no table or view {written} in {self._path}.")
             self._layout = layout
-            self.key = _primary_key(self._connection, layout.schema, layout.name)
+            self.key = (
+                _primary_key(self._connection, layout.schema, layout.name) if query is None else ()
+            )
             self._closing = stack.pop_all()
         self.name = f"duckdb:///{self._path}#{written}"
         self._count: int | None = None
@@ -81,9 +99,18 @@ class DuckDbTableSource(TableSource):
         )
 
     def batches(self) -> Iterator[pa.RecordBatch]:
+        self.count()
+        if self._query is None or not self.rereads:
+            # The rows of a table come in the same order each time.
+            yield from self._read()
+            return
+        if not self._kept.there:
+            self._kept.keep(self._read(), self.arrow_schema(), name=self.name)
+        yield from self._kept.read()
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        self.count()
         schema = self.arrow_schema()
         rows = self._from(exp.select(*[_value(field) for field in self.schema]))
         for batch in self._connection.sql(rows.sql("duckdb")).to_arrow_reader(BATCH_ROWS):
@@ -99,9 +126,14 @@ class DuckDbTableSource(TableSource):
 
     def close(self) -> None:
         self._closing.close()
+        self._kept.close()
 
     def _from(self, query: exp.Select) -> exp.Select:
-        table = exp.Table(this=_name(self._layout.name), db=_name(self._layout.schema))
+        table: exp.Expr
+        if self._query is not None:
+            table = as_table(self._query)
+        else:
+            table = exp.Table(this=_name(self._layout.name), db=_name(self._layout.schema))
         query = query.from_(table)
         conditions = [_condition(one) for one in self.conditions]
         return query.where(exp.and_(*conditions)) if conditions else query

@@ -9,11 +9,13 @@ from sqlglot import exp
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow
 from airflow_etl_provider.engines.sources.tables.kept import KeptRows
+from airflow_etl_provider.engines.sources.tables.postgres_query import describe_query
 from airflow_etl_provider.engines.sources.tables.postgres_size import (
     Sample,
     choose_sample,
     read_size,
 )
+from airflow_etl_provider.engines.sources.tables.query import as_table, name_of
 from airflow_etl_provider.engines.sources.tables.table import TableSource
 from airflow_etl_provider.engines.targets.postgres.catalog import find_place
 from airflow_etl_provider.engines.targets.postgres.client import PostgresClient
@@ -68,12 +70,14 @@ class PostgresTableSource(TableSource):
         self,
         connection: Connection,
         *,
-        table: str,
+        table: str = "",
+        query: exp.Query | None = None,
         scratch: Path | None = None,
         client: PostgresClient | None = None,
     ) -> None:
         super().__init__()
-        written = parse_table_name(table)
+        written = parse_table_name(table) if query is None else TableName(name_of(query))
+        self._query = query
         server = server_of(connection)
         self._kept = KeptRows(scratch)
         self._count: int | None = None
@@ -81,27 +85,35 @@ class PostgresTableSource(TableSource):
         self._is_ours = client is None
         self._client = client or open_client(connection)
         self._client.where = f"{server}/{written}"
+        self.key = ()
         try:
             self._client.start(snapshot=True)
-            home = find_place(self._client, written, where=server).schema
-            self._table = written.name
-            self._schema_name = find_readable(self._client, written, home=home)
-            self._columns = read_columns(self._client, self._schema_name, self._table)
-            if not self._columns:
-                raise SourceNotFoundError(
-                    f"There is no table or view {written} in {server}.",
-                    hint="Write the name in the letter case it has, with its schema.",
-                )
-            self.key = read_primary_key(self._client, self._schema_name, self._table)
-            self.comment = read_comment(self._client, self._schema_name, self._table)
+            self._table, self._schema_name = written.name, ""
+            if query is not None:
+                self._columns = describe_query(connection, query)
+            else:
+                self._look_up(written, server=server)
         except BaseException:
             self._let_go()
             raise
-        self.name = f"{server}/{TableName(self._table, self._schema_name)}"
+        shown = TableName(self._table, self._schema_name or None)
+        self.name = f"{server}/{shown}"
         columns = self._columns.values()
         self.schema = Schema(tuple(Field(c.name, c.type) for c in columns))
         self.required = frozenset(c.name for c in columns if c.required)
         self.comments = {c.name: c.comment for c in columns if c.comment is not None}
+
+    def _look_up(self, written: TableName, *, server: str) -> None:
+        home = find_place(self._client, written, where=server).schema
+        self._schema_name = find_readable(self._client, written, home=home)
+        self._columns = read_columns(self._client, self._schema_name, self._table)
+        if not self._columns:
+            raise SourceNotFoundError(
+                f"There is no table or view {written} in {server}.",
+                hint="Write the name in the letter case it has, with its schema.",
+            )
+        self.key = read_primary_key(self._client, self._schema_name, self._table)
+        self.comment = read_comment(self._client, self._schema_name, self._table)
 
     def count(self) -> int:
         if self._count is None:
@@ -154,6 +166,8 @@ class PostgresTableSource(TableSource):
         :param rows: that are enough.
         :returns: what part; None where all of it will be read.
         """
+        if self._query is not None:
+            return None
         size = read_size(self._client, self._schema_name, self._table)
         self._sample = choose_sample(size, rows)
         return self._sample
@@ -182,7 +196,11 @@ class PostgresTableSource(TableSource):
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _from(self, query: exp.Select) -> exp.Select:
-        table = exp.Table(this=_name(self._table), db=_name(self._schema_name))
+        table: exp.Expr
+        if self._query is not None:
+            table = as_table(self._query)
+        else:
+            table = exp.Table(this=_name(self._table), db=_name(self._schema_name))
         if self._sample is not None:
             table.set("sample", self._sample.clause())
         conditions = [self._condition(one) for one in self.conditions]

@@ -13,9 +13,11 @@ from sqlglot import exp
 from airflow_etl_provider.contracts.schema import Field, Schema
 from airflow_etl_provider.contracts.types import LogicalType
 from airflow_etl_provider.engines.backends.duckdb.types import to_arrow_schema
+from airflow_etl_provider.engines.sources.tables.kept import KeptRows
+from airflow_etl_provider.engines.sources.tables.query import as_table, name_of
 from airflow_etl_provider.engines.sources.tables.table import TableSource
-from airflow_etl_provider.engines.targets.table_name import parse_table_name
-from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError
+from airflow_etl_provider.engines.targets.table_name import TableName, parse_table_name
+from airflow_etl_provider.exceptions import SourceError, SourceNotFoundError, SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,10 +85,18 @@ class SqliteTableSource(TableSource):
     otherwise they wait.
     """
 
-    def __init__(self, path: Path, *, table: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        table: str = "",
+        query: exp.Query | None = None,
+        scratch: Path | None = None,
+    ) -> None:
         super().__init__()
         self._path = path.expanduser().resolve()
-        written = parse_table_name(table)
+        written = parse_table_name(table) if query is None else TableName(name_of(query))
+        self._query, self._kept = query, KeptRows(scratch)
         if not self._path.exists():
             raise SourceNotFoundError(f"There is no file {self._path}.")
         self._table = written.name
@@ -103,7 +113,10 @@ class SqliteTableSource(TableSource):
             with self._errors("opened"):
                 self._connection.execute("BEGIN")
                 self._connection.create_aggregate("etl_digest", -1, _Digest)  # type: ignore[arg-type]
-                columns = self._columns(written.schema)
+                if query is None:
+                    columns = self._columns(written.schema)
+                else:
+                    columns = self._columns_of_query()
                 held = self._held(columns)
         except BaseException:
             self._connection.close()
@@ -128,9 +141,18 @@ class SqliteTableSource(TableSource):
         return to_arrow_schema(self.schema)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
+        self.count()
+        if self._query is None or not self.rereads:
+            # The rows of a table come in the same order each time.
+            yield from self._read()
+            return
+        if not self._kept.there:
+            self._kept.keep(self._read(), self.arrow_schema(), name=self.name)
+        yield from self._kept.read()
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        self.count()
         schema = self.arrow_schema()
         values = [_value(field) for field in self.schema]
         with self._errors("read"):
@@ -158,6 +180,7 @@ class SqliteTableSource(TableSource):
 
     def close(self) -> None:
         self._connection.close()
+        self._kept.close()
 
     def _columns(self, schema: str | None) -> list[tuple[str, str, int]]:
         """Give name, declared type and place in the primary key of each column.
@@ -175,6 +198,16 @@ class SqliteTableSource(TableSource):
                 hint="A SQLite file has one schema, main.",
             )
         return [(str(name), str(declared or ""), int(place)) for name, declared, place in rows]
+
+    def _columns_of_query(self) -> list[tuple[str, str, int]]:
+        """The same of a query, which declares nothing."""
+        none_of_it = self._from(exp.select(exp.Star())).limit(0).sql("sqlite")
+        names = [str(column[0]) for column in self._connection.execute(none_of_it).description]
+        if len(set(names)) < len(names):
+            raise SpecificationError(
+                "source.query has two columns of one name.", hint="Name each column with AS."
+            )
+        return [(name, "", 0) for name in names]
 
     def _held(self, columns: Sequence[tuple[str, str, int]]) -> list[_Held]:
         """Look at every value once; in parts, since a select has 2,000 columns at most."""
@@ -194,7 +227,8 @@ class SqliteTableSource(TableSource):
             return self._connection.execute(self._from(query).sql("sqlite")).fetchall()
 
     def _from(self, query: exp.Select) -> exp.Select:
-        query = query.from_(exp.Table(this=_name(self._table)))
+        of = self._query
+        query = query.from_(as_table(of) if of is not None else exp.Table(this=_name(self._table)))
         conditions = [_condition(one) for one in self.conditions if one.is_number]
         return query.where(exp.and_(*conditions)) if conditions else query
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_etl_provider.engines.targets.base import WriteSpec
     from airflow_etl_provider.engines.targets.table_name import TableName
 
-__all__ = ["Column", "TableLayout", "check_fit", "read_columns", "read_layout"]
+__all__ = ["Column", "TableLayout", "check_fit", "logical_of", "read_columns", "read_layout"]
 
 _VIEW = """
     SELECT 1 FROM duckdb_views() WHERE database_name = current_database()
@@ -107,13 +107,14 @@ def read_columns(connection: DuckDBPyConnection, table: TableName) -> TableLayou
         schema=str(columns[0][0]),
         name=str(columns[0][1]),
         columns=tuple(
-            Column(str(name), str(of), _logical(str(of)), bool(nullable), bool(default))
+            Column(str(name), str(of), logical_of(str(of)), bool(nullable), bool(default))
             for _, _, name, of, nullable, default in columns
         ),
     )
 
 
-def _logical(physical: str) -> LogicalType | None:
+def logical_of(physical: str) -> LogicalType | None:
+    """Give the logical type; None where we have none for it (maps, unions, bits)."""
     import duckdb
 
     try:
