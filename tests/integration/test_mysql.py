@@ -132,6 +132,26 @@ def test_all_tables_are_discovered_and_the_forbidden_one_is_named(shop):
     assert "forbidden" in secret.reason
 
 
+def test_of_a_large_table_the_server_draws_rows(shop):
+    shop.execute(
+        "CREATE TABLE n AS WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t "
+        "WHERE i < 40000) SELECT i, i % 10 AS digit FROM t",
+        "ANALYZE TABLE n",
+    )
+
+    def look(**options):
+        (found,) = discover("shop", connections=shop.connection, sample=2000, **options)
+        return found
+
+    part, again, whole = look(), look(), look(exact=True)
+
+    assert (part.counted, part.looked_at) == (False, 2000)
+    assert part.rows == pytest.approx(40_000, rel=0.1)
+    assert part.fields[1].distinct == 10
+    assert again.rows == part.rows
+    assert (whole.counted, whole.rows) == (True, 40_000)
+
+
 def test_a_pipeline_reads_a_table_and_leaves_out_what_the_filter_says(shop, tmp_path):
     shop.execute(
         "CREATE TABLE orders (id int PRIMARY KEY, state varchar(9), day date)",

@@ -68,6 +68,41 @@ ORDER BY c.ORDINAL_POSITION
 """
 
 
+_ROWS = """
+SELECT TABLE_ROWS FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s
+"""
+
+_WORTH_IT = 5
+"""Times the wanted rows: reading a table that is not larger costs less than it is worth."""
+
+_SPARE = 1.3
+"""How many times the wanted rows are asked for: chance gives fewer now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Rows that are drawn each by itself.
+
+    The numbers that are drawn are the same ones each time, so that as many rows are counted as are
+    read, whatever the order in which the server goes through them.
+    """
+
+    share: float
+
+    def condition(self) -> exp.Expr:
+        drawn = exp.Anonymous(this="RAND", expressions=[exp.Literal.number(1)])
+        return exp.LT(this=drawn, expression=exp.Literal.number(f"{self.share:.9f}"))
+
+    def total(self, rows: int) -> int:
+        """Estimate the rows of the whole table by those that were drawn."""
+        return round(rows / self.share)
+
+    def independent(self, rows: int) -> int:
+        """All of them."""
+        return rows
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     """One column as the database declares it."""
@@ -88,6 +123,7 @@ class MySqlTableSource(TableSource):
     def __init__(self, connection: Connection, *, table: str, scratch: Path | None = None) -> None:
         super().__init__()
         self._table = parse_table_name(table)
+        self._share: _Share | None = None
         self._kept = KeptRows(scratch)
         self._count: int | None = None
         self._client = MySqlClient(connection)
@@ -159,6 +195,18 @@ class MySqlTableSource(TableSource):
         self._client.close()
         self._kept.close()
 
+    def sample(self, rows: int) -> _Share | None:
+        """Have the server draw rows from now on, if there are many more than are wanted.
+
+        It reads all of them for that, and sends those that it draws.
+        """
+        ((estimate,),) = self._client.query(
+            _ROWS, [self._table.schema, self._table.name], doing="to look up the size of"
+        )
+        if estimate is not None and estimate > _WORTH_IT * rows:
+            self._share = _Share(min(_SPARE * rows / float(estimate), 1.0))
+        return self._share
+
     def _read(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
@@ -191,6 +239,8 @@ class MySqlTableSource(TableSource):
             this=_name(self._table.name), db=_name(schema) if schema is not None else None
         )
         conditions = [_condition(one) for one in self.conditions if _is_decided(one)]
+        if self._share is not None:
+            conditions.append(self._share.condition())
         query = query.from_(table)
         return query.where(exp.and_(*conditions)) if conditions else query
 

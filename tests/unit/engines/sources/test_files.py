@@ -222,9 +222,9 @@ def test_nothing_but_empty_files_is_an_error(tmp_path: Path) -> None:
         open_(tmp_path, "a.csv")
 
 
-def test_queries_are_not_supported_yet(tmp_path: Path) -> None:
+def test_topics_are_not_supported_yet(tmp_path: Path) -> None:
     with pytest.raises((NotSupportedYetError, ValueError), match="not supported yet"):
-        open_source(SourceSpec(query="select 1"), connections=lambda _: None, base=tmp_path)
+        open_source(SourceSpec(topic="orders"), connections=lambda _: None, base=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.zip"])
