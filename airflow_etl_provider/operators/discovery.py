@@ -208,11 +208,19 @@ class DataDiscoveryOperator(BaseOperator):
         if not aliases:
             return
         for name, facts in findings.moved.items():
-            # Names of assets are ASCII.
-            asset = Asset(name=name if name.isascii() else str(facts["dataset_id"]))
+            asset = _asset(name, dataset_id=str(facts["dataset_id"]))
             for alias in aliases:
                 context["outlet_events"][alias].add(asset, extra=facts)
 
     def _folder(self) -> Path:
         dag = self.get_dag()
         return Path(dag.folder) if dag else Path.cwd()
+
+
+def _asset(name: str, *, dataset_id: str) -> Asset:
+    """Name an asset as the dataset; by its id where Airflow allows no such name."""
+    try:
+        return Asset(name=name)
+    except ValueError:
+        # Too long, or a URL that a provider has rules for.
+        return Asset(name=dataset_id)

@@ -7,7 +7,7 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import AssetAlias
+from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_etl_provider.exceptions import CancelledError
@@ -16,7 +16,7 @@ from airflow_etl_provider.metadata.migrate import migrate
 from airflow_etl_provider.metadata.queries import CatalogQuery, Query
 from airflow_etl_provider.metadata.records import RunRecord
 from airflow_etl_provider.metadata.sql import SqlStore
-from airflow_etl_provider.operators.discovery import DataDiscoveryOperator
+from airflow_etl_provider.operators.discovery import DataDiscoveryOperator, _asset
 
 
 @pytest.fixture
@@ -151,6 +151,15 @@ def test_a_change_fails_the_task_where_that_is_wanted(store, exports, fail_on_dr
         assert execute(**arguments)[0]["changes"] > 0
     # It was written down in either case, so that it is told once.
     assert execute(**arguments)[0]["changes"] == 0
+
+
+@pytest.mark.parametrize("name", ["warehouse/sales.orders", "s3://lake/raw/day=*/x_*.csv"])
+def test_an_asset_is_called_as_its_dataset(name):
+    assert _asset(name, dataset_id="6f1c") == Asset(name=name)
+
+
+def test_where_airflow_allows_no_such_name_it_is_the_id():
+    assert _asset("x" * 2000, dataset_id="6f1c").name == "6f1c"
 
 
 def test_what_moved_is_told_to_the_assets_that_wait(store, exports):

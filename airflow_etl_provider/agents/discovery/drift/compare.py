@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_profiles"]
 
 _TESTS_OF_A_COLUMN = 5
+_MOST_NAMES = 100
 _ENOUGH_ROWS = 20
 _FACTOR = 2.0
 """A dataset with so many times the rows, or that part of them, has another volume."""
@@ -112,8 +113,8 @@ def _order(was: DatasetProfile, now: DatasetProfile, renames: list[Rename]) -> I
             "compatible",
             "info",
             "the columns stand in another order",
-            was=common_before,
-            now=common_after,
+            was=common_before[:_MOST_NAMES],
+            now=common_after[:_MOST_NAMES],
         )
 
 
