@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from airflow_etl_provider.agents.discovery.drift.types import family_of
 
@@ -13,14 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
+    from airflow_etl_provider.contracts.sketch import Sketch
 
 __all__ = ["Relation", "find_relations"]
 
 _NEARLY_ALL, _MOST = 0.95, 0.75
 """Of the values, that must be keys over there: without and with a name that says so."""
 
-_TELLING = 10
-"""Values that must be looked at where names say nothing."""
+_TELLING, _TELLING_TEXTS = 10, 3
+"""Values that must be keys over there, numbers and others, where names say nothing."""
+
+_GLANCE = 16
+"""Of the smallest hashes of a column, one must be a key's where no name says anything."""
 
 _SPARSE = 0.1
 """The share of whole numbers between the smallest and the largest key that are keys: below it,
@@ -72,18 +79,65 @@ def find_relations(datasets: Sequence[DatasetProfile]) -> list[Relation]:
     there by chance. Small numbers are keys of any table that counts from one: of them, the name
     must say so.
     """
-    keys = [(dataset, field) for dataset in datasets for field in _keys(dataset)]
+    index = _Index(datasets)
     found = []
     for dataset in datasets:
         for field in dataset.fields:
-            refers = [
-                relation
-                for other, key in keys
-                if not (other is dataset and key is field)
-                and (relation := _relation(dataset, field, other, key)) is not None
-            ]
-            found += _best(refers)
+            likely = index.likely(dataset, field)
+            refers = (_relation(dataset, field, key) for key in likely)
+            found += _best([one for one in refers if one is not None])
     return _to_the_root(found)
+
+
+class _Index:
+    """Finds the few keys of many that a column may refer to: by its name, or by its values."""
+
+    def __init__(self, datasets: Sequence[DatasetProfile]) -> None:
+        self._own = {id(dataset): list(_keys(dataset)) for dataset in datasets}
+        self._named: dict[tuple[str, str, str], list[_Key]] = defaultdict(list)
+        telling: dict[tuple[str, str], list[_Key]] = defaultdict(list)
+        for key in (key for keys in self._own.values() for key in keys):
+            hashing, family = key.dataset.hashing, family_of(key.field)
+            if key.entity:
+                self._named[hashing, family, key.entity[-1]].append(key)
+            if key.telling:
+                telling[hashing, family].append(key)
+        self._telling = {family: _Values(keys) for family, keys in telling.items()}
+
+    def likely(self, dataset: DatasetProfile, field: FieldProfile) -> list[_Key]:
+        """Give keys of the same family, each once, in the order of the datasets."""
+        if field.sketch is None:
+            return []
+        family = family_of(field)
+        wanted = _without_references(_words(field.name))
+        found = [key for key in self._own[id(dataset)] if family_of(key.field) == family]
+        if wanted:
+            found += self._named.get((dataset.hashing, family, wanted[-1]), ())
+        telling = self._telling.get((dataset.hashing, family))
+        if telling is not None:
+            found += telling.keys_of(field.sketch)
+        return list({id(key): key for key in found}.values())
+
+
+class _Values:
+    """All hashes of some keys, in order, with the key of each."""
+
+    def __init__(self, keys: Sequence[_Key]) -> None:
+        self._keys = keys
+        hashes = np.concatenate([np.frombuffer(key.sketch.hashes, np.uint64) for key in keys])
+        owners = np.repeat(np.arange(len(keys)), [len(key.sketch.hashes) for key in keys])
+        order = np.argsort(hashes, kind="stable")
+        self._hashes, self._owners = hashes[order], owners[order]
+
+    def keys_of(self, sketch: Sketch) -> list[_Key]:
+        """Give the keys that have one of the smallest hashes of a column."""
+        found: set[int] = set()
+        for one in sketch.hashes[:_GLANCE]:
+            at = int(np.searchsorted(self._hashes, np.uint64(one), "left"))
+            while at < len(self._hashes) and int(self._hashes[at]) == one:
+                found.add(int(self._owners[at]))
+                at += 1
+        return [self._keys[n] for n in sorted(found)]
 
 
 def _to_the_root(found: list[Relation]) -> list[Relation]:
@@ -96,11 +150,45 @@ def _to_the_root(found: list[Relation]) -> list[Relation]:
     ]
 
 
-def _keys(dataset: DatasetProfile) -> Iterator[FieldProfile]:
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A column that tells the rows of a dataset apart.
+
+    :param entity: the words that name what it is a key of: those of its name, else of its table.
+    :param telling: whether values can show, without a name, that they are its keys.
+    """
+
+    dataset: DatasetProfile
+    field: FieldProfile
+    sketch: Sketch
+    words: tuple[str, ...]
+    entity: tuple[str, ...]
+    telling: bool
+
+
+def _keys(dataset: DatasetProfile) -> Iterator[_Key]:
     single = {key[0] for key in (*dataset.keys, dataset.primary_key) if len(key) == 1}
     for field in dataset.fields:
-        if field.name in single and field.sketch is not None:
-            yield field
+        if field.name not in single or field.sketch is None:
+            continue
+        words = _words(field.name)
+        yield _Key(
+            dataset,
+            field,
+            field.sketch,
+            words,
+            _without_references(words) or _words(_table(dataset.name)),
+            _is_telling(field),
+        )
+
+
+def _is_telling(key: FieldProfile) -> bool:
+    """Whether its values are some of many possible ones."""
+    if family_of(key) == "number":
+        low, high = _number(key.minimum), _number(key.maximum)
+        return low is not None and high is not None and key.distinct < _SPARSE * (high - low + 1)
+    # A letter or two may stand in any list.
+    return key.type.kind != "string" or ((key.longest or 0) >= 2 and key.distinct >= 3)
 
 
 def _best(found: list[Relation]) -> list[Relation]:
@@ -109,29 +197,27 @@ def _best(found: list[Relation]) -> list[Relation]:
     return [one for one in found if one.confidence >= top - 0.01]
 
 
-def _relation(
-    dataset: DatasetProfile, field: FieldProfile, other: DatasetProfile, key: FieldProfile
-) -> Relation | None:
-    if dataset.hashing != other.hashing or family_of(field) != family_of(key):
+def _relation(dataset: DatasetProfile, field: FieldProfile, key: _Key) -> Relation | None:
+    if field is key.field or field.sketch is None or field.distinct > key.field.distinct * 1.25:
         return None
-    if field.sketch is None or key.sketch is None or field.distinct > key.distinct * 1.25:
+    named = _named(dataset, field, key)
+    if not named and not key.telling:
         return None
-    named = _named(dataset, field, other, key)
     overlap = field.sketch.inside(key.sketch)
     if not overlap.looked_at or overlap.share < (_MOST if named else _NEARLY_ALL):
         return None
-    if not named and not _unlikely(key, overlap.shared):
+    least = _TELLING if family_of(field) == "number" else _TELLING_TEXTS
+    if not named and overlap.shared < least:
         return None
-    if _is_key(dataset, field) and not _refers_by_key(dataset, other, key):
+    if _is_key(dataset, field) and not _refers_by_key(dataset, key):
         return None
-    confidence = overlap.share * (0.95 if named else 0.8)
     return Relation(
         dataset.name,
         (field.name,),
-        other.name,
-        (key.name,),
+        key.dataset.name,
+        (key.field.name,),
         overlap.share,
-        confidence,
+        overlap.share * (0.95 if named else 0.8),
         overlap.looked_at,
     )
 
@@ -140,28 +226,16 @@ def _is_key(dataset: DatasetProfile, field: FieldProfile) -> bool:
     return (field.name,) in dataset.keys or dataset.primary_key == (field.name,)
 
 
-def _refers_by_key(dataset: DatasetProfile, other: DatasetProfile, key: FieldProfile) -> bool:
+def _refers_by_key(dataset: DatasetProfile, key: _Key) -> bool:
     """Two keys with the same values: the one refers whose dataset is named after the other one.
 
     `film_text.film_id` is a `film.film_id`, and no film is a text because of its number.
     """
-    if dataset is other:
+    if dataset is key.dataset:
         return False
-    words, mine = set(_words(_table(other.name))), set(_words(_table(dataset.name)))
-    entity = [word for word in _words(key.name) if word not in _REFERENCES]
-    return bool(words < mine) or (bool(entity) and set(entity) == words and words != mine)
-
-
-def _unlikely(key: FieldProfile, shared: int) -> bool:
-    """Whether so many values are keys by more than chance, whatever the names."""
-    if family_of(key) == "number":
-        low, high = _number(key.minimum), _number(key.maximum)
-        sparse = low is not None and high is not None and key.distinct < _SPARSE * (high - low + 1)
-        return sparse and shared >= _TELLING
-    if key.type.kind == "string":
-        # Codes out of many possible ones; a word or two may stand in any list.
-        return shared >= 3 and (key.longest or 0) >= 2 and key.distinct >= 3
-    return shared >= 3
+    words, mine = set(_words(_table(key.dataset.name))), set(_words(_table(dataset.name)))
+    entity = set(_without_references(key.words))
+    return words < mine or (bool(entity) and entity == words and words != mine)
 
 
 def _number(text: str | None) -> int | None:
@@ -171,23 +245,26 @@ def _number(text: str | None) -> int | None:
         return None
 
 
-def _named(
-    dataset: DatasetProfile, field: FieldProfile, other: DatasetProfile, key: FieldProfile
-) -> bool:
+def _named(dataset: DatasetProfile, field: FieldProfile, key: _Key) -> bool:
     """Whether the name says whose key it is: `customer_id` of `customers.id`, `tailnum`."""
-    mine, its = _words(field.name), _words(key.name)
-    entity = [word for word in its if word not in _REFERENCES] or _words(_table(other.name))
-    wanted = [word for word in mine if word not in _REFERENCES]
-    if dataset is other:
+    mine = _words(field.name)
+    wanted, entity = _without_references(mine), key.entity
+    if dataset is key.dataset:
         # `manager_id`, `parent_category_id`: one of the same kind as the row.
-        rest = [word for word in wanted if word not in _OF_THE_SAME]
+        rest = tuple(word for word in wanted if word not in _OF_THE_SAME)
         return len(rest) < len(wanted) and (not rest or rest[-len(entity) :] == entity)
-    if mine == its and wanted:
+    if mine == key.words and wanted:
         return True
     # `ship_country_code`: the name ends as the key's, with the table's before.
     return bool(wanted) and bool(entity) and wanted[-len(entity) :] == entity
 
 
+def _without_references(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the words that only say that it is a key: `id`, `code`."""
+    return tuple(word for word in words if word not in _REFERENCES)
+
+
+@lru_cache(maxsize=10_000)
 def _table(name: str) -> str:
     """The last part of a dataset's name: `warehouse/sales.orders` and `in/orders_*.csv`."""
     last = name.rstrip("/").rpartition("/")[2]
@@ -198,9 +275,10 @@ def _table(name: str) -> str:
     return last.rpartition(".")[2]
 
 
-def _words(name: str) -> list[str]:
+@lru_cache(maxsize=50_000)
+def _words(name: str) -> tuple[str, ...]:
     """Split a name into words in lower case and the singular."""
-    return [_singular(word.lower()) for word in _WORD.findall(name)]
+    return tuple(_singular(word.lower()) for word in _WORD.findall(name))
 
 
 def _singular(word: str) -> str:
