@@ -15,6 +15,8 @@ from airflow_etl_provider.agents.discovery.drift.types import family_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from airflow_etl_provider.contracts.profile import DatasetProfile, FieldProfile
     from airflow_etl_provider.contracts.sketch import Sketch
 
@@ -125,7 +127,8 @@ class _Values:
     def __init__(self, keys: Sequence[_Key]) -> None:
         self._keys = keys
         hashes = np.concatenate([np.frombuffer(key.sketch.hashes, np.uint64) for key in keys])
-        owners = np.repeat(np.arange(len(keys)), [len(key.sketch.hashes) for key in keys])
+        counts = np.array([len(key.sketch.hashes) for key in keys])
+        owners: NDArray[Any] = np.repeat(np.arange(len(keys)), counts)
         order = np.argsort(hashes, kind="stable")
         self._hashes, self._owners = hashes[order], owners[order]
 
