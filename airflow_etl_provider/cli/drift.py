@@ -13,7 +13,7 @@ from airflow_etl_provider.exceptions import SpecificationError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from airflow_etl_provider.agents.discovery.drift.changes import DataChange
     from airflow_etl_provider.cli.console import Console
@@ -132,11 +132,10 @@ def _paired(
     """Pair datasets by name; a single one is compared with a single one, whatever their names."""
     if len(was) == len(now) == 1:
         return [(next(iter(was.values())), next(iter(now.values())))], [], []
-    name: Callable[[DatasetProfile], str] = lambda one: one.name  # noqa: E731
     return (
         [(was[key], now[key]) for key in was if key in now],
-        [name(one) for key, one in was.items() if key not in now],
-        [name(one) for key, one in now.items() if key not in was],
+        [one.name for key, one in was.items() if key not in now],
+        [one.name for key, one in now.items() if key not in was],
     )
 
 

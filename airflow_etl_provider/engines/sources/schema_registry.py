@@ -43,6 +43,16 @@ _LOGICAL = {
 }
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuse to go elsewhere: the login would be sent along."""
+
+    def redirect_request(self, *_args: Any, **_named: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def schema_id(message: bytes) -> int | None:
     """Give the id in front of a message: a zero byte, then four bytes; None where there is none."""
     return int.from_bytes(message[1:5], "big") if len(message) > 5 and message[0] == 0 else None
@@ -70,7 +80,7 @@ def read_schema(connection: Connection, number: int) -> dict[str, Any]:
         asked.add_header("Authorization", f"Basic {coded}")
     where = urlsplit(url).hostname
     try:
-        with urllib.request.urlopen(asked, timeout=_SECONDS) as answer:  # noqa: S310
+        with _OPENER.open(asked, timeout=_SECONDS) as answer:
             content = json.loads(answer.read(_MOST_BYTES))
         if content.get("schemaType", "AVRO") != "AVRO":
             raise SourceError(f"Schema {number} of the registry at {where} is not Avro.")

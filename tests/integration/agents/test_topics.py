@@ -183,6 +183,36 @@ def test_fields_of_avro_are_those_of_the_registry(shop, registry):
     ]
 
 
+def test_a_registry_that_sends_elsewhere_is_not_followed(shop, registry):
+    went = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            went.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", f"{registry}{self.path}")
+            self.end_headers()
+
+        def log_message(self, *_args):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    shop.extra = {
+        "schema.registry.url": f"http://127.0.0.1:{server.server_port}",
+        "schema.registry.basic.auth.user.info": "u:p",
+    }
+    name = shop.fill("orders", [avro(7)])
+
+    (found,) = shop.look(f"events/{name}")
+
+    server.shutdown()
+    server.server_close()
+    assert went == ["/schemas/ids/7"]
+    assert found.fields == ()
+    assert any("302" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("extra", ["no registry", "wrong login"])
 def test_without_a_registry_that_answers_the_reason_is_a_note(shop, registry, extra):
     if extra == "wrong login":
