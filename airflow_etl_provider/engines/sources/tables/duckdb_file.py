@@ -104,9 +104,7 @@ class DuckDbTableSource(TableSource):
             # The rows of a table come in the same order each time.
             yield from self._read()
             return
-        if not self._kept.there:
-            self._kept.keep(self._read(), self.arrow_schema(), name=self.name)
-        yield from self._kept.read()
+        yield from self._kept.again(self._read, self.arrow_schema(), name=self.name)
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa

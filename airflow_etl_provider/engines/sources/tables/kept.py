@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from airflow_etl_provider.exceptions import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -63,6 +63,14 @@ class KeptRows:
             return
         self._file.seek(0)
         yield from pa.ipc.open_stream(self._file)
+
+    def again(
+        self, read: Callable[[], Iterable[pa.RecordBatch]], schema: pa.Schema, *, name: str
+    ) -> Iterator[pa.RecordBatch]:
+        """Give the rows, read at the first time and kept from then on."""
+        if not self.there:
+            self.keep(read(), schema, name=name)
+        yield from self.read()
 
     def close(self) -> None:
         """Let go of the file."""

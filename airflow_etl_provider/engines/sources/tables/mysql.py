@@ -184,9 +184,7 @@ class MySqlTableSource(TableSource):
         if not self.rereads:
             yield from self._read()
             return
-        if not self._kept.there:
-            self._kept.keep(self._read(), self.arrow_schema(), name=self.name)
-        yield from self._kept.read()
+        yield from self._kept.again(self._read, self.arrow_schema(), name=self.name)
 
     def interrupt(self) -> None:
         self._client.cancel()
